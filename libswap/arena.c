@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * arena.c - growing memory for metadata
+ *
+ * An arena maps its whole reservation once and never moves.  What is usable
+ * grows from the start of it:
+ *
+ *   anonymous	the reservation is private memory without access; growing
+ *		gives access to the next bytes, and a page of memory is spent
+ *		when it is touched first
+ *   in a file	the reservation is one shared mapping that reaches beyond the
+ *		end of the file; growing makes the file longer, and the kernel
+ *		then finds the new pages under the mapping that is there
+ *
+ * Invariants.
+ *   A1  size is a multiple of the page size, and size <= reserved.
+ *   A2  The bytes [base, base + size) can be read and written.  Those of a
+ *	 file are allocated on its filesystem: a full filesystem is an error
+ *	 from arena_grow(), never a SIGBUS at some later store.
+ *   A3  Nobody touches bytes at or after base + size.
+ *
+ * Cost.  Growth doubles up to GROW_MAX a step, so that a small arena wastes
+ * little and a step of a large one takes bounded time.  Nothing is populated
+ * ahead of its use and there are no huge pages, which would make the first
+ * byte cost 2 MiB.  The arena does not shrink.
+ *
+ * Limits.  Under mlockall(MCL_FUTURE) the whole reservation counts against
+ * RLIMIT_MEMLOCK, where the process is not exempt from it.
+ */
+#include "arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define GROW_MAX	(UINT64_C(1) << 20)
+
+/* @size <= SIZE_MAX - page size. */
+static size_t
+round_up(size_t size)
+{
+	size_t mask = (size_t)page_bytes() - 1;
+
+	return (size + mask) & ~mask;
+}
+
+/* Map the reservation of an arena whose fd is set. */
+static int
+arena_map(struct arena *arena, size_t reserve)
+{
+	bool anonymous = arena->fd < 0;
+	void *base;
+
+	if (reserve == 0 || reserve > SIZE_MAX - page_bytes())
+		return -EINVAL;
+	arena->reserved = round_up(reserve);
+	base = mmap(NULL, arena->reserved,
+		    anonymous ? PROT_NONE : PROT_READ | PROT_WRITE,
+		    MAP_NORESERVE |
+		    (anonymous ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED),
+		    arena->fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	/* Fails where the kernel has no huge pages, and is not needed there. */
+	(void)madvise(base, arena->reserved, MADV_NOHUGEPAGE);
+	arena->base = base;
+	return 0;
+}
+
+int
+arena_create(struct arena *arena, int dirfd, const char *name, size_t reserve)
+{
+	struct arena new = { .fd = -1 };
+	int r;
+
+	if (name != NULL) {
+		new.fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL |
+				O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (new.fd < 0)
+			return -errno;
+	}
+	r = arena_map(&new, reserve);
+	if (r < 0) {
+		if (name != NULL) {
+			(void)unlinkat(dirfd, name, 0);
+			close(new.fd);
+		}
+		return r;
+	}
+	*arena = new;
+	return 0;
+}
+
+/* The whole pages of a file; a crash can leave a part of one at its end. */
+static int
+file_size(int fd, size_t most, size_t *ret_size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	*ret_size = (size_t)min_u64((uint64_t)st.st_size, most) &
+		    ~((size_t)page_bytes() - 1);
+	return 0;
+}
+
+int
+arena_open(struct arena *arena, int dirfd, const char *name, size_t reserve)
+{
+	struct arena new = { .fd = -1 };
+	int r;
+
+	new.fd = openat(dirfd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK |
+			O_CLOEXEC);
+	if (new.fd < 0)
+		return -errno;
+	r = arena_map(&new, reserve);
+	if (r == 0) {
+		r = file_size(new.fd, new.reserved, &new.size);
+		if (r < 0)
+			(void)munmap(new.base, new.reserved);
+	}
+	if (r < 0) {
+		close(new.fd);
+		return r;
+	}
+	*arena = new;
+	return 0;
+}
+
+static int
+extend(struct arena *arena, size_t target)
+{
+	size_t n = target - arena->size;
+	int r;
+
+	if (arena->fd < 0) {
+		if (mprotect(arena->base + arena->size, n,
+			     PROT_READ | PROT_WRITE) < 0)
+			return -errno;
+	} else {
+		do {
+			r = posix_fallocate(arena->fd, (off_t)arena->size,
+					    (off_t)n);
+		} while (r == EINTR);
+		if (r != 0)
+			return -r;
+	}
+	arena->size = target;
+	return 0;
+}
+
+int
+arena_grow(struct arena *arena, size_t size)
+{
+	size_t least, step, target;
+	int r;
+
+	if (size <= arena->size)
+		return 0;
+	if (size > arena->reserved)
+		return -ENOMEM;
+	least = round_up(size);
+	step = (size_t)min_u64(arena->size, GROW_MAX);
+	target = (size_t)min_u64(max_u64(least, arena->size + step),
+				 arena->reserved);
+	r = extend(arena, target);
+	if (r < 0 && least < target)
+		r = extend(arena, least);
+	return r;
+}
+
+void
+arena_destroy(struct arena *arena)
+{
+	(void)munmap(arena->base, arena->reserved);
+	if (arena->fd >= 0)
+		close(arena->fd);
+	*arena = (struct arena){ .fd = -1 };
+}

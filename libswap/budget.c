@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The RAM budget.
+ *
+ * Taking and giving are single atomic operations; the mutex is for sleeping
+ * only.  A giver looks at `takers`, and a taker that runs low at `waiting`,
+ * after its own update: both are sequentially consistent, so one of two
+ * threads that race always sees the other.
+ */
+#include "budget.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "compiler.h"
+#include "util.h"
+
+void
+budget_init(struct budget *b, uint64_t limit, unsigned cluster)
+{
+	pthread_condattr_t attr;
+
+	atomic_init(&b->limit, limit);
+	atomic_init(&b->used, 0);
+	atomic_init(&b->wired, 0);
+	b->low = max_u64(limit / 32, min_u64(2 * (uint64_t)cluster,
+					     limit / 8));
+	b->high = 2 * b->low;
+	b->kicked = b->urgent = false;
+	atomic_init(&b->waiting, false);
+	atomic_init(&b->takers, 0);
+	atomic_init(&b->starving, 0);
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&b->needed, &attr);
+	pthread_cond_init(&b->freed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void
+budget_fini(struct budget *b)
+{
+	pthread_cond_destroy(&b->needed);
+	pthread_cond_destroy(&b->freed);
+	pthread_mutex_destroy(&b->lock);
+}
+
+uint64_t
+budget_free(const struct budget *b)
+{
+	uint64_t limit = atomic_load(&b->limit);
+	uint64_t used = atomic_load(&b->used);
+
+	return used < limit ? limit - used : 0;
+}
+
+bool
+budget_is_low(const struct budget *b)
+{
+	return budget_free(b) < b->low;
+}
+
+bool
+budget_is_high(const struct budget *b)
+{
+	return budget_free(b) >= b->high;
+}
+
+static void
+call(struct budget *b, bool urgent)
+{
+	pthread_mutex_lock(&b->lock);
+	b->kicked = true;
+	b->urgent |= urgent;
+	pthread_cond_signal(&b->needed);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+budget_kick(struct budget *b)
+{
+	call(b, true);
+}
+
+void
+budget_need(struct budget *b)
+{
+	call(b, false);
+}
+
+static bool
+take(struct budget *b, uint64_t n, uint64_t extra)
+{
+	uint64_t used = atomic_load(&b->used);
+	bool taken = true;
+
+	do {
+		if (used + n > atomic_load(&b->limit) + extra) {
+			taken = false;
+			break;
+		}
+	} while (!atomic_compare_exchange_weak(&b->used, &used, used + n));
+	if (budget_is_low(b) && atomic_load(&b->waiting))
+		call(b, false);
+	return taken;
+}
+
+bool
+budget_take(struct budget *b, uint64_t n)
+{
+	return take(b, n, 0);
+}
+
+bool
+budget_take_extra(struct budget *b, uint64_t extra)
+{
+	return take(b, 1, extra);
+}
+
+void
+budget_force(struct budget *b, uint64_t n)
+{
+	atomic_fetch_add(&b->used, n);
+	if (budget_is_low(b) && atomic_load(&b->waiting))
+		call(b, false);
+}
+
+void
+budget_give(struct budget *b, uint64_t n)
+{
+	if (n == 0)
+		return;
+	atomic_fetch_sub(&b->used, n);
+	if (atomic_load(&b->starving) > 0 && atomic_load(&b->waiting))
+		call(b, true);
+	if (atomic_load(&b->takers) == 0)
+		return;
+	pthread_mutex_lock(&b->lock);
+	pthread_cond_broadcast(&b->freed);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static struct timespec
+deadline(uint64_t usec)
+{
+	uint64_t at = now_usec() + usec;
+
+	return (struct timespec){
+		.tv_sec = (time_t)(at / 1000000),
+		.tv_nsec = (long)(at % 1000000) * 1000,
+	};
+}
+
+bool
+budget_take_wait(struct budget *b, uint64_t n, uint64_t usec)
+{
+	struct timespec until = deadline(usec);
+	bool taken = budget_take(b, n);
+	int rc = 0;
+
+	if (taken)
+		return true;
+	atomic_fetch_add(&b->takers, 1);
+	call(b, true);
+	pthread_mutex_lock(&b->lock);
+	while (rc == 0) {
+		pthread_mutex_unlock(&b->lock);
+		taken = budget_take(b, n);
+		pthread_mutex_lock(&b->lock);
+		if (taken)
+			break;
+		/* A give between the try and here must not be missed. */
+		if (budget_free(b) >= n)
+			continue;
+		rc = pthread_cond_timedwait(&b->freed, &b->lock, &until);
+	}
+	pthread_mutex_unlock(&b->lock);
+	atomic_fetch_sub(&b->takers, 1);
+	return taken;
+}
+
+bool
+budget_wire(struct budget *b, uint64_t n)
+{
+	uint64_t wired = atomic_load(&b->wired);
+	uint64_t limit = atomic_load(&b->limit);
+
+	/* Page-out and page-in need pages to move: a quarter at least. */
+	do {
+		if (n > limit || wired + n > limit - limit / 4)
+			return false;
+	} while (!atomic_compare_exchange_weak(&b->wired, &wired, wired + n));
+	return true;
+}
+
+void
+budget_unwire(struct budget *b, uint64_t n)
+{
+	atomic_fetch_sub(&b->wired, n);
+}
+
+void
+budget_wait_needed(struct budget *b, uint64_t usec, bool tired)
+{
+	struct timespec until = deadline(usec);
+	int rc = 0;
+
+	pthread_mutex_lock(&b->lock);
+	atomic_store(&b->waiting, true);
+	while (rc == 0 && !b->urgent &&
+	       (tired || (!b->kicked && !budget_is_low(b))))
+		rc = pthread_cond_timedwait(&b->needed, &b->lock, &until);
+	atomic_store(&b->waiting, false);
+	b->kicked = b->urgent = false;
+	pthread_mutex_unlock(&b->lock);
+}

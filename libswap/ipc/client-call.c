@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Calls with jansson: what the commands use.
+ *
+ * Here allocation does not matter, and replies are large (a snapshot).  A reply
+ * is parsed once and checked: a swapd of another version, or something else
+ * that listens there, gives -EPROTO and a sentence.
+ */
+#include "client-impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../util.h"
+#include "json.h"
+#include "varlink.h"
+
+static int
+nonsense(struct swap_client *client, struct swap_error *error)
+{
+	client->broken = true;
+	return error_set(error, -EPROTO, "the answer of the swapd at %s makes "
+			 "no sense; it may be of another version",
+			 client->path);
+}
+
+static int
+send_call(struct swap_client *client, const char *method, json_t *params,
+	  bool more, struct swap_error *error)
+{
+	char full[VARLINK_NAME_MAX + 1];
+	int r;
+
+	format_cut(full, sizeof(full), "%s%s",
+		   strchr(method, '.') == NULL ? VARLINK_PAGER "." : "",
+		   method);
+	if (client->broken) {
+		json_decref(params);
+		return client_lost(client, -ECONNRESET, error);
+	}
+	r = varlink_send(&client->frame, varlink_request(full, params, more),
+			 NULL, 0, -1);
+	if (r == -ENOMEM)
+		return error_set(error, r, "out of memory, or a text that is "
+				 "not UTF-8");
+	return r < 0 ? client_lost(client, r, error) : 0;
+}
+
+/* 1: more replies follow; 0: this was the last one. */
+static int
+read_reply(struct swap_client *client, json_t **ret_params,
+	   struct swap_error *error)
+{
+	json_t *root, *params;
+	int r;
+
+	r = frame_read(&client->frame, -1);
+	if (r < 0)
+		return client_lost(client, r, error);
+	if (varlink_parse(client->frame.buf, client->frame.len,
+			  VARLINK_REPLY_DEPTH, VARLINK_REPLY_VALUES,
+			  &root) < 0)
+		return nonsense(client, error);
+	if (json_object_get(root, "error") != NULL) {
+		json_decref(root);
+		r = client_answer_error(client->frame.buf, error);
+		return r < 0 ? r : nonsense(client, error);
+	}
+	r = json_is_true(json_object_get(root, "continues"));
+	params = json_object_get(root, "parameters");
+	*ret_params = params != NULL ? json_incref(params) : json_object();
+	json_decref(root);
+	if (!json_is_object(*ret_params)) {
+		json_decref(*ret_params);
+		return nonsense(client, error);
+	}
+	return r;
+}
+
+static int
+read_replies(struct swap_client *client, client_more_fn *each, void *arg,
+	     struct swap_error *error)
+{
+	json_t *params = NULL;
+	int r, stop;
+
+	do {
+		r = read_reply(client, &params, error);
+		if (r < 0)
+			return r;
+		stop = each(arg, params, r == 1);
+		json_decref(params);
+		if (stop != 0 && r == 1)
+			return client_lost(client, -ECANCELED, error);
+	} while (r == 1);
+	return 0;
+}
+
+/* The peer has to see the end of a call that is given up. */
+static void
+hang_up(struct swap_client *client)
+{
+	if (client->frame.fd >= 0)
+		frame_close(&client->frame);
+}
+
+static int
+call(struct swap_client *client, const char *method, json_t *params, bool more,
+     client_more_fn *each, void *arg, struct swap_error *error)
+{
+	int r;
+
+	client_begin(client);
+	r = send_call(client, method, params, more, error);
+	if (r == 0)
+		r = read_replies(client, each, arg, error);
+	if (client->broken)
+		hang_up(client);
+	client_end(client);
+	return r;
+}
+
+/* Keep the one reply of a call, for whoever wants it. */
+static int
+keep_reply(void *arg, json_t *params, bool continues)
+{
+	json_t **reply = arg;
+
+	if (reply != NULL && !continues)
+		*reply = json_incref(params);
+	return 0;
+}
+
+int
+client_call(struct swap_client *client, const char *method, json_t *params,
+	    json_t **ret_reply, struct swap_error *error)
+{
+	return call(client, method, params, false, keep_reply, ret_reply,
+		    error);
+}
+
+int
+client_call_more(struct swap_client *client, const char *method,
+		 json_t *params, client_more_fn *each, void *arg,
+		 struct swap_error *error)
+{
+	return call(client, method, params, true, each, arg, error);
+}
+
+int
+client_wait_closed(struct swap_client *client, int timeout_msec)
+{
+	int r;
+
+	client_begin(client);
+	do
+		r = client->broken ? -ENODATA
+				   : frame_read(&client->frame, timeout_msec);
+	while (r == 0);
+	client->broken = true;
+	client_end(client);
+	return r == -ETIMEDOUT ? r : 0;
+}
+
+int
+swap_client_stats(struct swap_client *client, struct swap_stats *ret_stats,
+		  struct swap_error *error)
+{
+	json_t *reply;
+	int r;
+
+	r = client_call(client, "Status", NULL, &reply, error);
+	if (r < 0)
+		return r;
+	r = json_to_stats(json_object_get(reply, "snapshot"), ret_stats);
+	json_decref(reply);
+	if (r < 0)
+		return error_set(error, r, "the snapshot of the swapd at %s "
+				 "makes no sense; it may be of another version",
+				 client->path);
+	return 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * client.h - a connection to a swapd: what the commands and swaprun's heap use
+ * beyond swap.h (floor 7)
+ */
+#ifndef SWAP_IPC_CLIENT_H
+#define SWAP_IPC_CLIENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../compiler.h"
+#include "../swap.h"
+
+#define CLIENT_TOKEN_SIZE	64
+
+/* ------------------------------------------------------- for the commands */
+
+/*
+ * Call a method and wait for its answer.
+ *
+ * @method     full, or without its interface: then of org.swapkit.Pager
+ * @params     given away; NULL: none
+ * @ret_reply  the reply's parameters, to be decref'd; NULL: not wanted
+ *
+ * Errors: what Failed says, with its sentence; -EPERM, -EINVAL, -ENOSYS for
+ * the errors of org.varlink.service; -ECONNRESET the swapd has gone.
+ */
+int client_call(struct swap_client *client, const char *method,
+		json_t *params, json_t **ret_reply,
+		struct swap_error *error);
+
+/*
+ * Called with the parameters of each reply; @continues: more will follow.
+ * Non-zero: hang up.
+ */
+typedef int client_more_fn(void *arg, json_t *params, bool continues);
+
+/*
+ * As client_call() with "more": every reply goes to @each.  -EINTR: @each, or
+ * what client_interrupt_fd() is about, ended it, and the connection is closed
+ * with that, which is what stops an Off.
+ */
+int client_call_more(struct swap_client *client, const char *method,
+		     json_t *params, client_more_fn *each, void *arg,
+		     struct swap_error *error);
+
+/*
+ * While a descriptor is set (-1: none), a call ends with -EINTR as soon as it
+ * is readable, and the connection is closed.  For a signalfd or a pipe.
+ */
+void client_interrupt_fd(struct swap_client *client, int fd);
+
+/*
+ * Wait until the swapd closes the connection, as it does at the end of what
+ * Stop begins.  -ETIMEDOUT.
+ */
+int client_wait_closed(struct swap_client *client, int timeout_msec);
+
+/* Where it is connected to. */
+const char *client_path(const struct swap_client *client);
+
+/* ---------------------------------------------------------- for the heap */
+
+/*
+ * Of the functions for memory, none uses jansson; release, wire and unwire
+ * allocate nothing at all.
+ */
+
+/*
+ * A copy of an object for a child to be forked.  The parent must not change
+ * the object until client_copy_wait() returns.
+ */
+int client_copy_begin(struct swap_client_object *object,
+		      char ret_token[CLIENT_TOKEN_SIZE]);
+/* In the child, once: connect anew and take the copy. */
+int client_copy_claim(const char *pager_socket_path, const char *token,
+		      struct swap_client **ret_client,
+		      struct swap_client_object **ret_object,
+		      struct swap_error *error);
+/*
+ * Wait until the child's connection has closed (@ret_cut false), or cut the
+ * copy off: pages that the child has not touched by then are lost to it.
+ */
+int client_copy_wait(struct swap_client *client, const char *token,
+		     uint64_t timeout_usec, bool *ret_cut);
+
+/*
+ * After a handover, the descriptor of the object's memory, which is all there
+ * and nobody pages any more; borrowed.  -1: it is paged, or the swapd went
+ * without handing it over.  Waits a moment if the swapd has just gone.
+ */
+int client_ordinary_memfd(const struct swap_client_object *object);
+
+/*
+ * In a forked child: close what was inherited, and touch nothing else; no lock
+ * is taken, nothing is freed, and the client is not to be used any more.
+ */
+void client_forget(struct swap_client *client);
+
+#endif

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The snapshot as JSON.
+ *
+ * Each structure is described by a table of its members (name, kind, place),
+ * and two functions walk a table, one in each direction: a member that is
+ * added to a table exists in both.  Reading is strict, since what is read comes
+ * from a socket: a number must fit its member, a text its array.
+ */
+#include "json.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+	KIND_U64,
+	KIND_U32,
+	KIND_I32,
+	KIND_BOOL,
+	KIND_TEXT,	/* aux: size of the array */
+	KIND_FLAG,	/* aux: the bit in an unsigned */
+};
+
+struct member {
+	const char	*name;
+	enum kind	 kind;
+	unsigned	 aux;
+	size_t		 offset;
+};
+
+#define U64(s, m)	{ #m, KIND_U64, 0, offsetof(struct s, m) }
+#define U32(s, m)	{ #m, KIND_U32, 0, offsetof(struct s, m) }
+#define I32(s, m)	{ #m, KIND_I32, 0, offsetof(struct s, m) }
+#define BOOL(s, m)	{ #m, KIND_BOOL, 0, offsetof(struct s, m) }
+#define TEXT(s, m)	{ #m, KIND_TEXT, sizeof(((struct s *)0)->m), \
+			  offsetof(struct s, m) }
+#define FLAG(s, n, bit)	{ n, KIND_FLAG, bit, offsetof(struct s, flags) }
+
+_Static_assert(sizeof(int) == sizeof(int32_t), "priority is a KIND_I32");
+_Static_assert(sizeof(unsigned) == sizeof(uint32_t), "flags are KIND_U32");
+
+static const struct member device_members[] = {
+	TEXT(swap_device_stats, path),
+	TEXT(swap_device_stats, type),
+	I32(swap_device_stats, priority),
+	FLAG(swap_device_stats, "closing", SWAP_DEVICE_CLOSING),
+	FLAG(swap_device_stats, "degraded", SWAP_DEVICE_DEGRADED),
+	FLAG(swap_device_stats, "gone", SWAP_DEVICE_GONE),
+	U64(swap_device_stats, first_block),
+	U64(swap_device_stats, size_bytes),
+	U64(swap_device_stats, used_bytes),
+	U64(swap_device_stats, bad_bytes),
+	U64(swap_device_stats, read_bytes),
+	U64(swap_device_stats, written_bytes),
+	U64(swap_device_stats, reads),
+	U64(swap_device_stats, writes),
+	U64(swap_device_stats, read_errors),
+	U64(swap_device_stats, write_errors),
+};
+
+static const struct member object_members[] = {
+	U64(swap_object_stats, id),
+	TEXT(swap_object_stats, name),
+	U32(swap_object_stats, uid),
+	I32(swap_object_stats, pid),
+	TEXT(swap_object_stats, command),
+	FLAG(swap_object_stats, "noswap", SWAP_OBJECT_NOSWAP),
+	U32(swap_object_stats, regions),
+	U64(swap_object_stats, size_bytes),
+	U64(swap_object_stats, resident_bytes),
+	U64(swap_object_stats, swapped_bytes),
+	U64(swap_object_stats, block_bytes),
+	U64(swap_object_stats, wired_bytes),
+	U64(swap_object_stats, poisoned_bytes),
+};
+
+static const struct member counter_members[] = {
+	U64(swap_counters, faults),
+	U64(swap_counters, faults_zero),
+	U64(swap_counters, faults_in),
+	U64(swap_counters, faults_write),
+	U64(swap_counters, faults_busy),
+	U64(swap_counters, faults_starved),
+	U64(swap_counters, pageins),
+	U64(swap_counters, pagein_pages),
+	U64(swap_counters, pageouts),
+	U64(swap_counters, pageout_pages),
+	U64(swap_counters, pageout_clean),
+	U64(swap_counters, pageout_rescued),
+	U64(swap_counters, pageback_pages),
+	U64(swap_counters, released_pages),
+	U64(swap_counters, poisoned_pages),
+	U64(swap_counters, free_deferred),
+	U64(swap_counters, free_completed),
+};
+
+_Static_assert(sizeof(struct swap_counters) ==
+	       ARRAY_SIZE(counter_members) * sizeof(uint64_t),
+	       "every counter has its row");
+
+static const struct member stats_members[] = {
+	TEXT(swap_stats, provider),
+	TEXT(swap_stats, pager),
+	TEXT(swap_stats, version),
+	I32(swap_stats, pid),
+	U32(swap_stats, page_bytes),
+	U64(swap_stats, uptime_usec),
+	U64(swap_stats, ram_bytes),
+	U64(swap_stats, resident_bytes),
+	U64(swap_stats, wired_bytes),
+	U64(swap_stats, swapped_bytes),
+	U64(swap_stats, swap_bytes),
+	U64(swap_stats, swap_used_bytes),
+	U64(swap_stats, metadata_bytes),
+	U32(swap_stats, clients),
+	U32(swap_stats, cluster_pages),
+	BOOL(swap_stats, almost_full),
+	BOOL(swap_stats, full),
+};
+
+/* ---------------------------------------------------------------- writing */
+
+static json_t *
+number_write(uint64_t value)
+{
+	return json_integer(value > INT64_MAX ? INT64_MAX
+					      : (json_int_t)value);
+}
+
+/*
+ * A path or a process's name can be any bytes; what is not UTF-8 shows its
+ * bytes above 127 as "?".
+ */
+static json_t *
+text_write(const char *text, size_t size)
+{
+	json_t *json = json_stringn(text, strnlen(text, size));
+	char copy[256];
+	size_t i, n = strnlen(text, size);
+
+	if (json != NULL || n > sizeof(copy))
+		return json;
+	for (i = 0; i < n; i++)
+		copy[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+	return json_stringn(copy, n);
+}
+
+static json_t *
+member_write(const struct member *m, const void *base)
+{
+	const char *place = (const char *)base + m->offset;
+	uint64_t u64;
+	uint32_t u32;
+	int32_t i32;
+	bool flag;
+
+	switch (m->kind) {
+	case KIND_U64:
+		memcpy(&u64, place, sizeof(u64));
+		return number_write(u64);
+	case KIND_U32:
+		memcpy(&u32, place, sizeof(u32));
+		return json_integer(u32);
+	case KIND_I32:
+		memcpy(&i32, place, sizeof(i32));
+		return json_integer(i32);
+	case KIND_BOOL:
+		memcpy(&flag, place, sizeof(flag));
+		return json_boolean(flag);
+	case KIND_TEXT:
+		return text_write(place, m->aux);
+	case KIND_FLAG:
+		memcpy(&u32, place, sizeof(u32));
+		return json_boolean((u32 & m->aux) != 0);
+	}
+	return NULL;
+}
+
+static json_t *
+members_write(const struct member *m, size_t n, const void *base)
+{
+	json_t *json = json_object();
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (json_object_set_new(json, m[i].name,
+					member_write(&m[i], base)) < 0) {
+			json_decref(json);
+			return NULL;
+		}
+	}
+	return json;
+}
+
+json_t *
+json_from_device_stats(const struct swap_device_stats *device)
+{
+	return members_write(device_members, ARRAY_SIZE(device_members),
+			     device);
+}
+
+json_t *
+json_from_object_stats(const struct swap_object_stats *object)
+{
+	return members_write(object_members, ARRAY_SIZE(object_members),
+			     object);
+}
+
+static json_t *
+devices_write(const struct swap_stats *stats)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < stats->ndevices; i++) {
+		if (json_array_append_new(list, json_from_device_stats(
+						&stats->devices[i])) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *
+objects_write(const struct swap_stats *stats, json_object_filter *keep,
+	      void *arg)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < stats->nobjects; i++) {
+		const struct swap_object_stats *object = &stats->objects[i];
+
+		if (keep != NULL && !keep(arg, object))
+			continue;
+		if (json_array_append_new(list,
+					  json_from_object_stats(object)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+json_t *
+json_from_stats(const struct swap_stats *stats, json_object_filter *keep,
+		void *arg)
+{
+	json_t *json = members_write(stats_members, ARRAY_SIZE(stats_members),
+				     stats);
+
+	if (json == NULL)
+		return NULL;
+	if (json_object_set_new(json, "counters",
+				members_write(counter_members,
+					      ARRAY_SIZE(counter_members),
+					      &stats->counters)) < 0 ||
+	    json_object_set_new(json, "devices", devices_write(stats)) < 0 ||
+	    json_object_set_new(json, "objects",
+				objects_write(stats, keep, arg)) < 0) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static int
+number_read(const json_t *json, int64_t min, int64_t max, int64_t *ret_value)
+{
+	int64_t value;
+
+	if (!json_is_integer(json))
+		return -EPROTO;
+	value = json_integer_value(json);
+	if (value < min || value > max)
+		return -EPROTO;
+	*ret_value = value;
+	return 0;
+}
+
+static int
+text_read(const json_t *json, char *place, size_t size)
+{
+	size_t len;
+
+	if (!json_is_string(json))
+		return -EPROTO;
+	len = json_string_length(json);
+	if (len >= size || strlen(json_string_value(json)) != len)
+		return -EPROTO;
+	memcpy(place, json_string_value(json), len);
+	memset(place + len, 0, size - len);
+	return 0;
+}
+
+static int
+flag_read(const json_t *json, bool *ret_flag)
+{
+	if (!json_is_boolean(json))
+		return -EPROTO;
+	*ret_flag = json_is_true(json);
+	return 0;
+}
+
+static int
+integer_member_read(const struct member *m, const json_t *json, char *place)
+{
+	int64_t value = 0;
+	uint64_t u64;
+	uint32_t u32;
+	int32_t i32;
+	int r;
+
+	if (m->kind == KIND_U64)
+		r = number_read(json, 0, INT64_MAX, &value);
+	else if (m->kind == KIND_U32)
+		r = number_read(json, 0, UINT32_MAX, &value);
+	else
+		r = number_read(json, INT32_MIN, INT32_MAX, &value);
+	if (r < 0)
+		return r;
+	u64 = (uint64_t)value;
+	u32 = (uint32_t)value;
+	i32 = (int32_t)value;
+	if (m->kind == KIND_U64)
+		memcpy(place, &u64, sizeof(u64));
+	else if (m->kind == KIND_U32)
+		memcpy(place, &u32, sizeof(u32));
+	else
+		memcpy(place, &i32, sizeof(i32));
+	return 0;
+}
+
+static int
+member_read(const struct member *m, const json_t *json, void *base)
+{
+	char *place = (char *)base + m->offset;
+	uint32_t flags;
+	bool flag = false;
+	int r;
+
+	switch (m->kind) {
+	case KIND_U64:
+	case KIND_U32:
+	case KIND_I32:
+		return integer_member_read(m, json, place);
+	case KIND_TEXT:
+		return text_read(json, place, m->aux);
+	case KIND_BOOL:
+	case KIND_FLAG:
+		break;
+	}
+	r = flag_read(json, &flag);
+	if (r < 0)
+		return r;
+	if (m->kind == KIND_BOOL) {
+		memcpy(place, &flag, sizeof(flag));
+		return 0;
+	}
+	memcpy(&flags, place, sizeof(flags));
+	flags = flag ? flags | m->aux : flags & ~m->aux;
+	memcpy(place, &flags, sizeof(flags));
+	return 0;
+}
+
+static int
+members_read(const struct member *m, size_t n, const json_t *json, void *base)
+{
+	size_t i;
+	int r;
+
+	if (!json_is_object(json))
+		return -EPROTO;
+	for (i = 0; i < n; i++) {
+		r = member_read(&m[i], json_object_get(json, m[i].name), base);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* An array of objects into a new array of structures of @size bytes. */
+static int
+list_read(const json_t *json, const struct member *m, size_t nmembers,
+	  size_t size, void **ret_list, size_t *ret_n)
+{
+	size_t i, n;
+	char *list;
+	int r;
+
+	if (!json_is_array(json))
+		return -EPROTO;
+	n = json_array_size(json);
+	list = calloc(n > 0 ? n : 1, size);
+	if (list == NULL)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		r = members_read(m, nmembers, json_array_get(json, i),
+				 list + i * size);
+		if (r < 0) {
+			free(list);
+			return r;
+		}
+	}
+	*ret_list = list;
+	*ret_n = n;
+	return 0;
+}
+
+static int
+lists_read(const json_t *json, struct swap_stats *stats)
+{
+	void *devices, *objects;
+	int r;
+
+	r = list_read(json_object_get(json, "devices"), device_members,
+		      ARRAY_SIZE(device_members), sizeof(*stats->devices),
+		      &devices, &stats->ndevices);
+	if (r < 0)
+		return r;
+	r = list_read(json_object_get(json, "objects"), object_members,
+		      ARRAY_SIZE(object_members), sizeof(*stats->objects),
+		      &objects, &stats->nobjects);
+	if (r < 0) {
+		free(devices);
+		return r;
+	}
+	stats->devices = devices;
+	stats->objects = objects;
+	return 0;
+}
+
+int
+json_to_stats(const json_t *json, struct swap_stats *ret_stats)
+{
+	struct swap_stats stats;
+	int r;
+
+	memset(&stats, 0, sizeof(stats));
+	r = members_read(stats_members, ARRAY_SIZE(stats_members), json,
+			 &stats);
+	if (r < 0)
+		return r;
+	r = members_read(counter_members, ARRAY_SIZE(counter_members),
+			 json_object_get(json, "counters"), &stats.counters);
+	if (r < 0)
+		return r;
+	r = lists_read(json, &stats);
+	if (r < 0)
+		return r;
+	*ret_stats = stats;
+	return 0;
+}

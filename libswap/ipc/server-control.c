@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Methods about the pager itself: hello, snapshot, devices, the end.
+ *
+ * On, Off and Stop change the pager for everybody, so they are for root and
+ * for the swapd's own user.  Off runs for as long as it takes, in its peer's
+ * thread; the progress callback is where it notices that the peer has hung up
+ * (or that the swapd is told to end) and stops, so that the device goes back
+ * into service.
+ */
+#include "server-impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../util.h"
+#include "json.h"
+
+/* Between two snapshots of one stream. */
+#define INTERVAL_MIN_USEC	UINT64_C(10000)
+#define INTERVAL_MAX_USEC	(UINT64_C(86400) * 1000000)
+
+/* Names of devices that are not paths: <tag>=<value>. */
+static const char *const device_tags[] = {
+	"LABEL=", "UUID=", "PARTLABEL=", "PARTUUID=",
+};
+
+static int
+refuse_permission(struct request *request, const char *what)
+{
+	const struct server *s = request->conn->server;
+
+	if (s->uid == 0)
+		return reply_refused(request, -EPERM, "%s: only root may do "
+				     "that, since this swapd is root's; try "
+				     "again as root (you are uid %u)", what,
+				     (unsigned)request->conn->owner.uid);
+	return reply_refused(request, -EPERM, "%s: only root and uid %u, whose "
+			     "swapd this is, may do that; try again as one of "
+			     "them (you are uid %u)", what, (unsigned)s->uid,
+			     (unsigned)request->conn->owner.uid);
+}
+
+/* ------------------------------------------------------- hello, snapshot */
+
+static int
+method_hello(struct request *request)
+{
+	uint64_t protocol = 0;
+	const struct varlink_param table[] = {
+		{ "protocol", VARLINK_INT, false, &protocol },
+	};
+	struct swap_stats stats;
+	json_t *answer;
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	if (protocol != VARLINK_PROTOCOL)
+		return reply_refused(request, -EPROTO, "this swapd (%s) speaks "
+				     "protocol version %d, the caller version "
+				     "%" PRIu64 "; install the same version of "
+				     "both", SWAP_VERSION, VARLINK_PROTOCOL,
+				     protocol);
+	r = swap_pager_stats(request->conn->server->pager, &stats);
+	if (r < 0)
+		return reply_refused(request, r, "no snapshot: %s",
+				     strerror(-r));
+	answer = json_pack("{s:i,s:s,s:i,s:I,s:I,s:I}",
+			   "protocol", VARLINK_PROTOCOL,
+			   "version", SWAP_VERSION, "pid", (int)getpid(),
+			   "page_bytes", (json_int_t)page_bytes(),
+			   "ram_bytes", (json_int_t)stats.ram_bytes,
+			   "swap_bytes", (json_int_t)stats.swap_bytes);
+	swap_stats_clear(&stats);
+	return reply(request, answer);
+}
+
+static bool
+shows_object(void *arg, const struct swap_object_stats *object)
+{
+	const struct conn *conn = arg;
+
+	return conn_is_master(conn) || object->uid == conn->owner.uid;
+}
+
+static json_t *
+snapshot(struct conn *conn, int *ret_error)
+{
+	struct swap_stats stats;
+	json_t *json;
+
+	*ret_error = swap_pager_stats(conn->server->pager, &stats);
+	if (*ret_error < 0)
+		return NULL;
+	json = json_from_stats(&stats, shows_object, conn);
+	swap_stats_clear(&stats);
+	if (json == NULL)
+		*ret_error = -ENOMEM;
+	return json;
+}
+
+/* One snapshot after another until the peer goes, which is not an error. */
+static int
+status_stream(struct request *request, uint64_t interval_usec)
+{
+	json_t *json;
+	int r;
+
+	for (;;) {
+		json = snapshot(request->conn, &r);
+		if (json == NULL)
+			return reply_refused(request, r, "no snapshot: %s",
+					     strerror(-r));
+		r = reply_more(request, json_pack("{s:o}", "snapshot", json));
+		if (r < 0)
+			return r;
+		r = frame_wait(&request->conn->frame, -1,
+			       (int64_t)(interval_usec / 1000));
+		if (r != -ETIMEDOUT)
+			return r < 0 ? r : -ECANCELED;
+	}
+}
+
+static int
+method_status(struct request *request)
+{
+	uint64_t interval = 0;
+	const struct varlink_param table[] = {
+		{ "interval_usec", VARLINK_INT, true, &interval },
+	};
+	json_t *json;
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	if (interval != 0 &&
+	    (interval < INTERVAL_MIN_USEC || interval > INTERVAL_MAX_USEC))
+		return reply_service_error(request, "InvalidParameter",
+					   "parameter", "interval_usec");
+	if (request->more && interval != 0)
+		return status_stream(request, interval);
+	json = snapshot(request->conn, &r);
+	if (json == NULL)
+		return reply_refused(request, r, "no snapshot: %s",
+				     strerror(-r));
+	return reply(request, json_pack("{s:o}", "snapshot", json));
+}
+
+/* ---------------------------------------------------------------- devices */
+
+/* The caller's working directory is not ours. */
+static bool
+device_is_absolute(const char *spec)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(device_tags); i++)
+		if (strncmp(spec, device_tags[i],
+			    strlen(device_tags[i])) == 0)
+			return true;
+	return spec[0] == '/';
+}
+
+static int
+refuse_relative(struct request *request, const char *device)
+{
+	return reply_refused(request, -EINVAL, "device '%.200s' is not an "
+			     "absolute path, and not LABEL=, UUID=, PARTLABEL= "
+			     "or PARTUUID= with a value", device);
+}
+
+static int
+attach(struct request *request, const char *device,
+       const struct swap_device_options *options)
+{
+	struct server *s = request->conn->server;
+	struct swap_error error = { 0 };
+	int r;
+
+	r = swap_device_attach(s->pager, device, options, &error);
+	if (r < 0) {
+		error.code = r;
+		return reply_failed(request, &error);
+	}
+	log_write(&s->log, SWAP_LOG_INFO, "%s attached for uid %u (pid %d)",
+		  device, (unsigned)request->conn->owner.uid,
+		  (int)request->conn->owner.pid);
+	return reply(request, NULL);
+}
+
+static int
+method_on(struct request *request)
+{
+	const char *device = NULL;
+	uint64_t priority = 0, create = 0;
+	bool force = false;
+	const struct varlink_param table[] = {
+		{ "device", VARLINK_STRING, false, &device },
+		{ "priority", VARLINK_INT, true, &priority },
+		{ "create_bytes", VARLINK_INT, true, &create },
+		{ "force", VARLINK_BOOL, true, &force },
+	};
+	struct swap_device_options options = { 0 };
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	if (!conn_is_master(request->conn))
+		return refuse_permission(request, "attaching a device");
+	if (!device_is_absolute(device))
+		return refuse_relative(request, device);
+	if (priority > SWAP_PRIORITY_MAX)
+		return reply_refused(request, -EINVAL, "priority %" PRIu64
+				     " is not within %d..%d", priority,
+				     SWAP_PRIORITY_MIN, SWAP_PRIORITY_MAX);
+	options.priority = (int)priority;
+	options.create_bytes = create;
+	options.flags = force ? SWAP_DEVICE_FORCE : 0;
+	return attach(request, device, &options);
+}
+
+struct off {
+	struct request		*request;
+	struct swap_progress	 last;
+	int			 failed;	/* to send; the peer is gone */
+};
+
+static json_t *
+progress_json(const struct swap_progress *p)
+{
+	return json_pack("{s:I,s:I,s:I}",
+			 "done_bytes", (json_int_t)p->done_bytes,
+			 "total_bytes", (json_int_t)p->total_bytes,
+			 "elapsed_usec", (json_int_t)p->elapsed_usec);
+}
+
+static int
+off_progress(void *arg, const struct swap_progress *progress)
+{
+	struct off *off = arg;
+
+	off->last = *progress;
+	if (frame_gone(&off->request->conn->frame)) {
+		off->failed = -ECANCELED;
+		return 1;
+	}
+	if (off->request->more)
+		off->failed = reply_more(off->request,
+					 progress_json(progress));
+	return off->failed < 0;
+}
+
+static int
+method_off(struct request *request)
+{
+	const char *device = NULL;
+	const struct varlink_param table[] = {
+		{ "device", VARLINK_STRING, false, &device },
+	};
+	struct off off = { .request = request };
+	struct server *s = request->conn->server;
+	struct swap_error error = { 0 };
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	if (!conn_is_master(request->conn))
+		return refuse_permission(request, "detaching a device");
+	if (!device_is_absolute(device))
+		return refuse_relative(request, device);
+	r = swap_device_detach(s->pager, device, off_progress, &off, &error);
+	if (off.failed < 0) {
+		log_write(&s->log, SWAP_LOG_NOTICE, "%s: detaching ended, "
+			  "since the caller (pid %d) has gone%s", device,
+			  (int)request->conn->owner.pid,
+			  r < 0 ? "; it is in service again" : "");
+		return off.failed;
+	}
+	if (r < 0) {
+		error.code = r;
+		return reply_failed(request, &error);
+	}
+	log_write(&s->log, SWAP_LOG_INFO, "%s detached for uid %u (pid %d)",
+		  device, (unsigned)request->conn->owner.uid,
+		  (int)request->conn->owner.pid);
+	off.last.total_bytes = off.last.done_bytes;
+	return reply(request, progress_json(&off.last));
+}
+
+/* ------------------------------------------------------------------ end */
+
+static int
+method_stop(struct request *request)
+{
+	bool force = false;
+	const struct varlink_param table[] = {
+		{ "force", VARLINK_BOOL, true, &force },
+	};
+	struct server *s = request->conn->server;
+	struct swap_error error = { 0 };
+	enum server_end how;
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	if (!conn_is_master(request->conn))
+		return refuse_permission(request, "stopping the pager");
+	server_keep_last(s, request->conn);
+	r = server_end_prepare(s, force, &how, &error);
+	if (r < 0) {
+		/* Another end may be under way, with its own caller. */
+		if (r != -EBUSY)
+			server_keep_last(s, NULL);
+		error.code = r;
+		return reply_failed(request, &error);
+	}
+	r = reply(request, NULL);
+	server_end_announce(s, how);
+	return r;
+}
+
+static int
+method_device(struct request *request)
+{
+	struct conn *conn = request->conn;
+	int r = request_params(request, NULL, 0);
+
+	if (r <= 0)
+		return r;
+	if (conn->server->device_fd < 0)
+		return reply_refused(request, -ENOENT, "this swapd has no "
+				     "access to /dev/userfaultfd that it could "
+				     "pass on; run swapd as root, or set sysctl "
+				     "vm.unprivileged_userfaultfd=1, or give "
+				     "its user access to /dev/userfaultfd");
+	return reply_fd(request, NULL, conn->server->device_fd);
+}
+
+const struct method control_methods[] = {
+	{ "Hello", method_hello },
+	{ "Status", method_status },
+	{ "On", method_on },
+	{ "Off", method_off },
+	{ "Stop", method_stop },
+	{ "GetUserfaultDevice", method_device },
+	{ "Attend", attend },
+	{ NULL, NULL },
+};

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Page I/O.
+ *
+ * The rooms above own pages (BUSY) and ask for their contents to be read or
+ * written; here it is decided in what pieces.  No lock is held during I/O.
+ *
+ *	I1  A block is entered into a map only after the write to it is known
+ *	    good; until then nobody but the writer knows it.
+ *	I2  A block whose write or read failed is never allocated again.
+ */
+#include "pageio.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util.h"
+
+void *
+pageio_buffer(uint64_t npages)
+{
+	void *buf = mmap(NULL, npages << page_shift(), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return buf == MAP_FAILED ? NULL : buf;
+}
+
+void
+pageio_buffer_free(void *buf, uint64_t npages)
+{
+	if (buf != NULL)
+		munmap(buf, npages << page_shift());
+}
+
+static bool
+can_join(const struct swap_object *object, uint64_t page, uint64_t block)
+{
+	return page_state(object, page) == PAGE_SWAPPED &&
+	       !page_is_busy(object, page) &&
+	       swapmap_get(object->map, page) == block;
+}
+
+uint64_t
+pageio_cluster(const struct swap_object *object, uint64_t page,
+	       uint64_t behind, uint64_t ahead, uint64_t lo, uint64_t hi,
+	       uint64_t *ret_first)
+{
+	uint64_t block = swapmap_get(object->map, page);
+	uint64_t first = page, end = page + 1;
+
+	/* Devices lie apart: consecutive blocks are on one device. */
+	while (first > lo && page - first < behind && block > page - first &&
+	       can_join(object, first - 1, block - (page - first) - 1))
+		first--;
+	while (end < hi && end - page <= ahead &&
+	       can_join(object, end, block + (end - page)))
+		end++;
+	*ret_first = first;
+	return end - first;
+}
+
+uint64_t
+pageio_read(struct core *core, uint64_t block, uint64_t n, void *buf,
+	    bool ok[], int *ret_error)
+{
+	uint64_t good = 0;
+	int rc = space_read(&core->space, block, buf, n);
+
+	count(&core->counters.pageins, 1);
+	for (uint64_t i = 0; i < n; i++) {
+		char *at = (char *)buf + (i << page_shift());
+
+		if (rc < 0 && n > 1) {
+			int one = space_read(&core->space, block + i, at, 1);
+
+			ok[i] = one == 0;
+			if (one < 0)
+				*ret_error = one;
+		} else {
+			ok[i] = rc == 0;
+		}
+		good += ok[i];
+	}
+	if (rc < 0 && n == 1)
+		*ret_error = rc;
+	count(&core->counters.pagein_pages, good);
+	return good;
+}
+
+/* One run of blocks; a failure is narrowed down to the bad ones. */
+static uint64_t
+write_run(struct core *core, uint64_t block, const char *buf, uint64_t n,
+	  uint64_t blocks[])
+{
+	uint64_t good = n;
+	int rc = space_write(&core->space, block, buf, n);
+
+	for (uint64_t i = 0; i < n; i++) {
+		blocks[i] = block + i;
+		if (rc < 0 && (n == 1 ||
+		    space_write(&core->space, block + i,
+				buf + (i << page_shift()), 1) < 0)) {
+			space_bad(&core->space, block + i, 1);
+			blocks[i] = SPACE_NONE;
+			good--;
+		}
+	}
+	count(&core->counters.pageouts, 1);
+	count(&core->counters.pageout_pages, good);
+	return good;
+}
+
+uint64_t
+pageio_write(struct core *core, const void *buf, uint64_t n, uint64_t blocks[])
+{
+	uint64_t done = 0, good = 0;
+
+	while (done < n) {
+		unsigned got;
+		uint64_t block;
+
+		block = space_alloc(&core->space,
+				    (unsigned)min_u64(n - done, core->cluster),
+				    &got);
+		if (block == SPACE_NONE)
+			break;
+		good += write_run(core, block,
+				  (const char *)buf + (done << page_shift()),
+				  got, blocks + done);
+		done += got;
+	}
+	for (; done < n; done++)
+		blocks[done] = SPACE_NONE;
+	return good;
+}
+
+void
+pageio_lost(struct swap_object *object, uint64_t page, int error)
+{
+	struct core *core = object->core;
+	uint64_t block;
+
+	/* The slot exists, so that setting it cannot fail. */
+	if (swapmap_set(object->map, page, SWAPMAP_POISON, &block) == 0 &&
+	    block != SWAPMAP_NONE)
+		space_bad(&core->space, block, 1);
+	object_set_state(object, page, PAGE_POISON);
+	count(&core->counters.poisoned_pages, 1);
+	log_limited(&core->log, &core->limit_read, SWAP_LOG_ERR,
+		    "object %" PRIu64 "%s%s%s of process %d (%s): page %" PRIu64
+		    " cannot be read from block %" PRIu64 " (%s): whoever "
+		    "touches it gets SIGBUS",
+		    object->id, object->name[0] != '\0' ? " '" : "",
+		    object->name, object->name[0] != '\0' ? "'" : "",
+		    (int)object->pid, object->command, page, block,
+		    strerror(-error));
+}

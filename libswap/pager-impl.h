@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pager-impl.h - struct swap_pager, for pager*.c and stats.c (floor 6) */
+#ifndef SWAP_PAGER_IMPL_H
+#define SWAP_PAGER_IMPL_H
+
+#include <pthread.h>
+
+#include "fault.h"
+#include "object.h"
+#include "pageout.h"
+#include "region.h"
+
+struct swap_pager {
+	struct core	 core;
+	struct region_table regions;
+	struct fault_pool faults;
+	struct pageout	 pageout;
+	char		 name[64];
+	bool		 served;	/* by a swapd, not embedded */
+	uint64_t	 start_usec;
+	uint64_t	 ram_bytes;	/* the budget as configured */
+	uint64_t	 uffd_features;	/* what the kernel offers */
+	_Atomic unsigned clients;
+	pthread_mutex_t	 admin;		/* attach, start of detach, handover */
+	pthread_cond_t	 detached;	/* (admin) */
+	unsigned	 ndetaching;	/* (admin) */
+	_Atomic bool	 handed_over;	/* written under admin */
+};
+
+#endif

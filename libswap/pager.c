@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One pager: the core, its regions, its threads; and the public functions.
+ *
+ * Life.  swap_pager_open() starts the fault threads and the page-out thread.
+ * pager_handover() makes all memory ordinary: page-out is frozen first, so
+ * that nothing goes out behind its back, then everything comes back, then the
+ * regions are unregistered.  pager_stop() ends the threads.  The structure
+ * itself lives until the last object has gone, since owners of regions may
+ * unmap them after the pager has ended.
+ *
+ * A detach runs without the admin lock, since it may take long and another
+ * device may be attached meanwhile; a handover stops detaches and waits.
+ */
+#include "pager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "available.h"
+#include "copy.h"
+#include "fault.h"
+#include "pageback.h"
+#include "pageio.h"
+#include "pageout.h"
+#include "pager-impl.h"
+#include "region.h"
+#include "uffd.h"
+#include "util.h"
+
+#define DETACH_RESCANS	100	/* without progress; FreeBSD gives up too */
+#define DETACH_PAUSE	10000000L /* nanoseconds between them */
+
+/* ---------------------------------------------------------------- opening */
+
+void
+swap_pager_config_init(struct swap_pager_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	config->ram_bytes = UINT64_C(64) << 20;
+}
+
+static int
+check_config(const struct swap_pager_config *config, struct swap_error *error)
+{
+	char text[32];
+
+	if (config->ram_bytes < SWAP_RAM_MIN)
+		return error_set(error, -EINVAL,
+			"a RAM budget of %s is too small to page with; give "
+			"at least 1 MiB",
+			format_size(config->ram_bytes, text, sizeof(text)));
+	if (config->cluster_pages > SWAP_CLUSTER_MAX)
+		return error_set(error, -EINVAL,
+			"a cluster of %u pages: must be 1 to %u",
+			config->cluster_pages, SWAP_CLUSTER_MAX);
+	if (config->fault_threads > SWAP_FAULT_THREADS_MAX)
+		return error_set(error, -EINVAL,
+			"%u fault threads: must be 1 to %u",
+			config->fault_threads, SWAP_FAULT_THREADS_MAX);
+	if ((config->flags & ~SWAP_PAGER_FULL_FAILS) != 0)
+		return error_set(error, -EINVAL, "unknown pager flags 0x%x",
+				 config->flags);
+	return 0;
+}
+
+/*
+ * Where the system gives memory files huge pages (shmem_enabled), a page that
+ * page-back writes would fill its neighbours with zeros, unseen: try it.
+ */
+static int
+check_huge(struct swap_error *error)
+{
+	off_t bytes = (off_t)64 << 20;	/* room for a huge page anywhere */
+	struct stat st = { .st_blocks = 0 };
+	int fd = memfd_create("swap-probe", MFD_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0)
+		return error_set(error, -errno, "memfd_create: %s",
+				 strerror(errno));
+	if (ftruncate(fd, bytes) < 0 || pwrite(fd, "", 1, bytes / 2) != 1 ||
+	    fstat(fd, &st) < 0)
+		rc = error_set(error, -errno, "a memory file: %s",
+			       strerror(errno));
+	else if ((uint64_t)st.st_blocks * 512 > page_bytes())
+		rc = error_set(error, -EOPNOTSUPP,
+			"this system gives shared memory huge pages, which "
+			"cannot be paged; write 'never' or 'advise' to /sys/"
+			"kernel/mm/transparent_hugepage/shmem_enabled");
+	close(fd);
+	return rc;
+}
+
+static int
+open_state_dir(const char *path, int *ret_fd, struct swap_error *error)
+{
+	int fd;
+
+	*ret_fd = -1;
+	if (path == NULL)
+		return 0;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set(error, -errno, "%s: cannot be made: %s", path,
+				 strerror(errno));
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, -errno, "%s: cannot be opened: %s",
+				 path, strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+static void
+space_refilled(void *arg)
+{
+	struct core *core = arg;
+
+	budget_kick(&core->budget);
+}
+
+static void
+pager_free(void *arg)
+{
+	struct swap_pager *pager = arg;
+	struct core *core = &pager->core;
+
+	region_table_fini(&pager->regions);
+	object_table_fini(&core->table);
+	space_fini(&core->space);
+	pageq_fini(&core->queue);
+	budget_fini(&core->budget);
+	if (core->state_dirfd >= 0) {
+		if (pager->handed_over)
+			unlinkat(core->state_dirfd, "devices", 0);
+		close(core->state_dirfd);
+	}
+	pthread_cond_destroy(&pager->detached);
+	pthread_mutex_destroy(&pager->admin);
+	free(pager);
+}
+
+static int
+core_init(struct core *core, const struct swap_pager_config *config,
+	  struct swap_error *error)
+{
+	int rc;
+
+	core->log.fn = config->log;
+	core->log.arg = config->log_arg;
+	core->cluster = config->cluster_pages != 0 ? config->cluster_pages : 32;
+	core->flags = config->flags;
+	rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
+	if (rc < 0)
+		return rc;
+	rc = space_init(&core->space, &core->log, core->state_dirfd);
+	if (rc < 0) {
+		if (core->state_dirfd >= 0)
+			close(core->state_dirfd);
+		return error_set(error, rc, "cannot make the device table%s%s: "
+				 "%s", config->state_dir != NULL ? " in " : "",
+				 config->state_dir != NULL ? config->state_dir :
+				 "", strerror(-rc));
+	}
+	core->space.refilled = space_refilled;
+	core->space.refilled_arg = core;
+	budget_init(&core->budget, config->ram_bytes >> page_shift(),
+		    core->cluster);
+	pageq_init(&core->queue);
+	object_table_init(&core->table);
+	return 0;
+}
+
+static unsigned
+thread_count(unsigned wish)
+{
+	long ncpu = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (wish != 0)
+		return wish;
+	if (ncpu < 2)
+		return 2;
+	return ncpu > 16 ? 16 : (unsigned)ncpu;
+}
+
+static int
+start_threads(struct swap_pager *pager, unsigned nthreads,
+	      struct swap_error *error)
+{
+	int rc = fault_pool_start(&pager->faults, &pager->core, &pager->regions,
+				  nthreads);
+
+	if (rc == 0) {
+		rc = pageout_start(&pager->pageout, &pager->core,
+				   &pager->regions);
+		if (rc < 0)
+			fault_pool_stop(&pager->faults);
+	}
+	if (rc < 0)
+		error_set(error, rc, "cannot start the pager's threads: %s",
+			  strerror(-rc));
+	return rc;
+}
+
+int
+swap_pager_open(const struct swap_pager_config *config,
+		struct swap_pager **ret_pager, struct swap_error *error)
+{
+	struct swap_pager *pager;
+	int rc = check_config(config, error);
+	int uffd;
+
+	if (rc == 0)
+		rc = check_huge(error);
+	if (rc < 0)
+		return rc;
+	pager = calloc(1, sizeof(*pager));
+	if (pager == NULL)
+		return error_set(error, -ENOMEM, "no memory for a pager");
+	/* What the kernel can do; no permission is for those who map. */
+	uffd = uffd_open(-1, &pager->uffd_features, error);
+	if (uffd < 0 && uffd != -EPERM) {
+		free(pager);
+		return uffd;
+	}
+	if (uffd >= 0)
+		close(uffd);
+	rc = region_table_init(&pager->regions);
+	if (rc == 0) {
+		rc = core_init(&pager->core, config, error);
+		if (rc < 0)
+			region_table_fini(&pager->regions);
+	}
+	if (rc < 0) {
+		free(pager);
+		return rc;
+	}
+	pager->core.table.unused = pager_free;
+	pager->core.table.unused_arg = pager;
+	pthread_mutex_init(&pager->admin, NULL);
+	pthread_cond_init(&pager->detached, NULL);
+	pager->start_usec = now_usec();
+	pager->ram_bytes = config->ram_bytes;
+	format_cut(pager->name, sizeof(pager->name), "%s",
+		   config->name != NULL ? config->name : "embedded");
+	pager->served = config->name != NULL;
+	rc = start_threads(pager, thread_count(config->fault_threads), error);
+	if (rc < 0) {
+		object_table_close(&pager->core.table);
+		return rc;
+	}
+	*ret_pager = pager;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- closing */
+
+static uint64_t
+count_swapped(struct core *core)
+{
+	uint64_t n = 0;
+	uint32_t nslots;
+
+	pthread_mutex_lock(&core->table.lock);
+	nslots = core->table.nslots;
+	pthread_mutex_unlock(&core->table.lock);
+	for (uint32_t i = 0; i < nslots; i++) {
+		struct swap_object *object = object_hold_slot(core, i);
+
+		if (object == NULL)
+			continue;
+		object_lock(object);
+		n += object->nswapped;
+		object_unlock(object);
+		object_drop(object);
+	}
+	return n;
+}
+
+static int
+check_fits(struct swap_pager *pager, struct swap_error *error)
+{
+	uint64_t need = count_swapped(&pager->core) << page_shift();
+	uint64_t have = memory_available();
+	char need_text[32], have_text[32];
+
+	/* A little must remain for everything else. */
+	have -= min_u64(have, UINT64_C(16) << 20);
+	if (need <= have)
+		return 0;
+	return error_set(error, -ENOMEM,
+		"pager '%s': %s are swapped out and only %s of memory are "
+		"available, so that the memory cannot be handed over; free "
+		"memory or end programs, then try again; or force the end: "
+		"programs then wait for a successor", pager->name,
+		format_size(need, need_text, sizeof(need_text)),
+		format_size(have, have_text, sizeof(have_text)));
+}
+
+/* Whatever a copy has not taken from its source, and lost pages. */
+static void
+complete_object(struct pageback *pb, struct swap_object *object)
+{
+	struct region_set *set;
+	uint64_t page;
+
+	for (page = 0; page < object->npages; page++) {
+		bool lost, untaken;
+
+		object_lock(object);
+		untaken = object->copy && !object->dead &&
+			  page_state(object, page) == PAGE_EMPTY;
+		lost = page_state(object, page) == PAGE_POISON;
+		set = region_set_get(object);
+		object_unlock(object);
+		if (untaken)
+			lost = pageback_range(pb, object, page, 1) < 0;
+		if (lost)
+			regions_poison(set, page);
+		region_set_put(set);
+	}
+}
+
+static void
+complete_all(struct pageback *pb)
+{
+	struct core *core = pb->core;
+	uint32_t nslots;
+
+	pthread_mutex_lock(&core->table.lock);
+	nslots = core->table.nslots;
+	pthread_mutex_unlock(&core->table.lock);
+	for (uint32_t i = 0; i < nslots; i++) {
+		struct swap_object *object = object_hold_slot(core, i);
+		bool needed;
+
+		if (object == NULL)
+			continue;
+		object_lock(object);
+		needed = object->copy || object->npoison > 0;
+		object_unlock(object);
+		if (needed)
+			complete_object(pb, object);
+		object_drop(object);
+	}
+}
+
+static void
+unregister(struct swap_region *region, void *arg)
+{
+	(void)arg;
+	region_unregister(region);
+}
+
+static int
+bring_all_back(struct swap_pager *pager)
+{
+	struct core *core = &pager->core;
+	struct pageback pb = {
+		.core = core,
+		.lo = 0,
+		.hi = SWAPMAP_BLOCK_MAX,
+		.force = true,
+		.poison = true,
+		.buf = pageio_buffer(SWAP_CLUSTER_MAX),
+	};
+	int rc;
+
+	if (pb.buf == NULL)
+		return -ENOMEM;
+	rc = pageback_blocks(&pb);
+	if (rc == 0)
+		complete_all(&pb);
+	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
+	return rc;
+}
+
+int
+pager_handover(struct swap_pager *pager, struct swap_error *error)
+{
+	struct core *core = &pager->core;
+	uint64_t limit = atomic_load(&core->budget.limit);
+	int rc;
+
+	pthread_mutex_lock(&pager->admin);
+	if (pager->handed_over) {
+		pthread_mutex_unlock(&pager->admin);
+		return 0;
+	}
+	atomic_store(&core->frozen, true);
+	while (pager->ndetaching > 0)
+		pthread_cond_wait(&pager->detached, &pager->admin);
+	pageout_wait_idle(&pager->pageout);
+	rc = check_fits(pager, error);
+	if (rc == 0) {
+		atomic_store(&core->budget.limit, UINT64_MAX / 4);
+		fault_wake_starved(core, &pager->regions);
+		rc = bring_all_back(pager);
+		if (rc < 0)
+			error_set(error, rc, "pager '%s': memory cannot be "
+				  "handed over: %s", pager->name,
+				  strerror(-rc));
+	}
+	if (rc == 0) {
+		/* First: a region that joins now sees it, or is seen here. */
+		atomic_store(&pager->handed_over, true);
+		regions_each(&pager->regions, unregister, NULL);
+	} else {
+		atomic_store(&core->budget.limit, limit);
+		atomic_store(&core->frozen, false);
+		budget_kick(&core->budget);
+	}
+	pthread_mutex_unlock(&pager->admin);
+	return rc;
+}
+
+void
+pager_stop(struct swap_pager *pager)
+{
+	atomic_store(&pager->core.frozen, true);
+	/* A detach looks at that between two reads. */
+	pthread_mutex_lock(&pager->admin);
+	while (pager->ndetaching > 0)
+		pthread_cond_wait(&pager->detached, &pager->admin);
+	pthread_mutex_unlock(&pager->admin);
+	pageout_stop(&pager->pageout);
+	fault_pool_stop(&pager->faults);
+	object_table_close(&pager->core.table);
+}
+
+int
+swap_pager_close(struct swap_pager *pager, struct swap_error *error)
+{
+	int rc = pager_handover(pager, error);
+
+	if (rc == 0)
+		pager_stop(pager);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- devices */
+
+int
+swap_device_attach(struct swap_pager *pager, const char *spec,
+		   const struct swap_device_options *options,
+		   struct swap_error *error)
+{
+	static const struct swap_device_options defaults;
+	struct device *device;
+	int rc;
+
+	if (options == NULL)
+		options = &defaults;
+	pthread_mutex_lock(&pager->admin);
+	rc = pager->handed_over ?
+	     error_set(error, -ESHUTDOWN, "pager '%s' is ending",
+		       pager->name) :
+	     device_open(spec, options, &pager->core.log, &device, error);
+	if (rc == 0) {
+		rc = space_attach(&pager->core.space, device, error);
+		if (rc < 0)
+			device_close(device);
+	}
+	pthread_mutex_unlock(&pager->admin);
+	if (rc == 0)
+		log_write(&pager->core.log, SWAP_LOG_DEBUG, "%s: attached",
+			  spec);
+	return rc;
+}
+
+/* A detach under way. */
+struct detach {
+	struct swap_pager *pager;
+	struct space_dev *dev;
+	swap_progress_fn *progress;
+	void		*arg;
+	uint64_t	 start_usec, next_usec, start_used;
+};
+
+static int
+detach_poll(struct pageback *pb)
+{
+	struct detach *d = pb->arg;
+	struct swap_progress p;
+	uint64_t now = now_usec(), left;
+
+	if (atomic_load(&d->pager->core.frozen))
+		return -ECANCELED;
+	if (d->progress == NULL || now < d->next_usec)
+		return 0;
+	d->next_usec = now + 100000;
+	left = space_dev_used(&d->pager->core.space, d->dev);
+	p.total_bytes = max_u64(d->start_used, left) << page_shift();
+	p.done_bytes = p.total_bytes - (left << page_shift());
+	p.elapsed_usec = now - d->start_usec;
+	return d->progress(d->arg, &p) != 0 ? -EINTR : 0;
+}
+
+static int
+detach_run(struct detach *d, struct pageback *pb)
+{
+	struct timespec pause = { .tv_nsec = DETACH_PAUSE };
+	struct space *space = &d->pager->core.space;
+	unsigned rescans = 0;
+	int rc = detach_poll(pb);
+
+	while (rc == 0 && space_dev_used(space, d->dev) > 0) {
+		uint64_t before = pb->done;
+
+		rc = pageback_blocks(pb);
+		if (rc == 0 && pb->failed > 0)
+			rc = -EIO;
+		if (rc != 0 || space_dev_used(space, d->dev) == 0)
+			break;
+		/* Page-outs and releases in flight still hold blocks. */
+		if (pb->done == before && ++rescans > DETACH_RESCANS)
+			rc = -EBUSY;
+		else
+			nanosleep(&pause, NULL);
+		if (rc == 0)
+			rc = detach_poll(pb);
+	}
+	return rc;
+}
+
+static int
+detach_failed(const char *spec, int rc, uint64_t failed,
+	      struct swap_error *error)
+{
+	switch (rc) {
+	case -EINTR:
+		return error_set(error, rc,
+			"%s: stopped; it is in service again", spec);
+	case -ENOMEM:
+		return error_set(error, rc,
+			"%s: no RAM became free to page back into; it is in "
+			"service again; attach another device or raise the "
+			"RAM budget", spec);
+	case -EIO:
+		return error_set(error, rc,
+			"%s: %" PRIu64 " pages cannot be read and stay on it "
+			"(the log names the object of each when it is "
+			"touched); it is in service again", spec, failed);
+	case -ECANCELED:
+		return error_set(error, rc,
+			"%s: stopped, since the pager is ending", spec);
+	default:
+		return error_set(error, rc,
+			"%s: cannot be turned off: %s; it is in service again",
+			spec, strerror(-rc));
+	}
+}
+
+static int
+detach_dev(struct detach *d, const char *spec, struct swap_error *error)
+{
+	struct core *core = &d->pager->core;
+	struct pageback pb = {
+		.core = core,
+		.lo = space_dev_first(d->dev),
+		.hi = space_dev_end(d->dev),
+		.buf = pageio_buffer(SWAP_CLUSTER_MAX),
+		.poll = detach_poll,
+		.arg = d,
+	};
+	int rc = pb.buf != NULL ? detach_run(d, &pb) : -ENOMEM;
+
+	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
+	if (rc != 0) {
+		space_close_cancel(&core->space, d->dev);
+		return detach_failed(spec, rc, pb.failed, error);
+	}
+	d->next_usec = 0;
+	detach_poll(&pb);	/* the last word: all done */
+	space_close_finish(&core->space, d->dev);
+	log_write(&core->log, SWAP_LOG_DEBUG, "%s: turned off", spec);
+	return 0;
+}
+
+int
+swap_device_detach(struct swap_pager *pager, const char *spec,
+		   swap_progress_fn *progress, void *arg,
+		   struct swap_error *error)
+{
+	struct core *core = &pager->core;
+	struct detach d = {
+		.pager = pager,
+		.progress = progress,
+		.arg = arg,
+		.start_usec = now_usec(),
+	};
+	int rc;
+
+	pthread_mutex_lock(&pager->admin);
+	rc = space_close_begin(&core->space, spec, count_swapped(core),
+			       budget_free(&core->budget), &d.dev, error);
+	if (rc == 0)
+		pager->ndetaching++;
+	pthread_mutex_unlock(&pager->admin);
+	if (rc < 0)
+		return rc;
+	d.start_used = space_dev_used(&core->space, d.dev);
+	rc = detach_dev(&d, spec, error);
+	pthread_mutex_lock(&pager->admin);
+	pager->ndetaching--;
+	pthread_cond_broadcast(&pager->detached);
+	pthread_mutex_unlock(&pager->admin);
+	return rc;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pager.h - one pager instance, as the rooms above it see it (floor 6)
+ *
+ * swap.h is what an embedder sees; this adds what a server needs to serve
+ * memory that lives in other processes.
+ */
+#ifndef SWAP_PAGER_H
+#define SWAP_PAGER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "swap.h"
+
+/* Who asks: decides permission, and shows in the snapshot. */
+struct pager_owner {
+	uid_t	uid;
+	pid_t	pid;
+	char	command[16];
+};
+
+/*
+ * How a region's process hears of what the pager cannot do from outside.  May
+ * be called from any pager thread; must not block and must not call back.
+ */
+struct pager_notify {
+	/*
+	 * The page at @address is lost and this kernel has no UFFDIO_POISON:
+	 * put something there that gives SIGBUS.
+	 */
+	void	(*poison)(void *arg, uint64_t address, uint64_t length);
+	void	*arg;
+};
+
+/* As swap_object_create() and swap_object_open(), for somebody else. */
+int pager_object_create(struct swap_pager *pager,
+			const struct pager_owner *owner, const char *name,
+			uint64_t size, unsigned flags,
+			struct swap_object **ret_object,
+			struct swap_error *error);
+/* -EACCES where the object belongs to another uid and @owner is not root. */
+int pager_object_open(struct swap_pager *pager,
+		      const struct pager_owner *owner, const char *name,
+		      struct swap_object **ret_object,
+		      struct swap_error *error);
+/*
+ * A new object with the contents of @source, taken page by page at first
+ * access, for as long as @source does not change (its process waits in
+ * fork()).  pager_object_cut() ends that: pages not taken by then are poison.
+ */
+int pager_object_copy(struct swap_object *source,
+		      const struct pager_owner *owner,
+		      struct swap_object **ret_copy, struct swap_error *error);
+void pager_object_cut(struct swap_object *copy);
+
+uint64_t pager_object_id(const struct swap_object *object);
+/* The object's memfd; borrowed. */
+int pager_object_memfd(const struct swap_object *object);
+
+/*
+ * Serve a mapping of another process (or of this one).
+ *
+ * @uffd     a userfaultfd with [address, address + length) registered for
+ *	     missing and write-protect faults; owned by the region on success
+ * @notify   copied; may be NULL
+ *
+ * When this returns 0 the address may be handed out.  swap_region_release(),
+ * _wire() and _unwire() work on such a region; swap_region_unmap() does not.
+ */
+int pager_region_join(struct swap_object *object, int uffd, uint64_t address,
+		      uint64_t offset, uint64_t length,
+		      const struct pager_notify *notify,
+		      struct swap_region **ret_region,
+		      struct swap_error *error);
+/*
+ * Stop serving a region and free it.  When this returns, no operation on its
+ * address range is in flight or will be started.
+ */
+void pager_region_leave(struct swap_region *region);
+
+/*
+ * Page everything back and make every mapping ordinary memory.  -ENOMEM: does
+ * not fit, the sentence has the numbers, the pager goes on as before.
+ */
+int pager_handover(struct swap_pager *pager, struct swap_error *error);
+
+/*
+ * End the pager's threads and free it.  Without a handover before it, whoever
+ * touches a page that is not in RAM waits for a successor, and the state
+ * directory keeps what that successor needs.  All regions must have left and
+ * all references must be dropped, or be abandoned with the process.
+ */
+void pager_stop(struct swap_pager *pager);
+
+/* The number of clients, for the snapshot. */
+void pager_set_clients(struct swap_pager *pager, unsigned n);
+
+#endif

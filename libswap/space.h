@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * space.h - swap space: the device table and the only door to blocks (floor 3)
+ *
+ * Blocks are numbered in one 64-bit space over all devices; between two
+ * devices one block belongs to nobody, so that no I/O can cross from one to
+ * the next (FreeBSD swaponsomething).
+ */
+#ifndef SWAP_SPACE_H
+#define SWAP_SPACE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "device.h"
+#include "log.h"
+#include "swap.h"
+
+#define SPACE_NONE		UINT64_MAX
+#define SPACE_DEVICES_MAX	256u
+
+struct space_dev;
+
+struct space {
+	struct log	 log;
+	pthread_mutex_t	 lock;
+	struct space_dev *dev[SPACE_DEVICES_MAX]; /* (l) by priority, high
+						      first */
+	unsigned	 ndev;		/* (l) */
+	struct space_dev *last;		/* (l) round-robin: used last */
+	uint64_t	 total;		/* (l) blocks of devices in service */
+	uint64_t	 avail;		/* (l) free ones of these */
+	bool		 almost_full;	/* (l) */
+	bool		 full;		/* (l) an allocation has failed */
+	bool		 warned;	/* (l) said so, until space is back */
+	struct arena	 table;		/* (l) device table for a successor */
+	void		(*refilled)(void *arg);	/* space after being full */
+	void		*refilled_arg;
+};
+
+/* @state_dirfd: where the device table lives, or -1 for memory only. */
+int space_init(struct space *s, const struct log *log, int state_dirfd);
+void space_fini(struct space *s);
+
+/*
+ * Put an open device into service; owned by the space on success.  -EBUSY:
+ * the same thing is attached already; -ENOSPC: table or addresses full.
+ */
+int space_attach(struct space *s, struct device *device,
+		 struct swap_error *error);
+
+/*
+ * Find an attached device and mark it closing: it takes no allocations any
+ * more and its free blocks leave the count (FreeBSD swapoff_one).
+ *
+ * @swapped_pages  pages that are only in blocks, on any device
+ * @spare_pages    free RAM
+ *
+ * -ENXIO not attached; -EBUSY closing already; -ENOMEM: what must come back
+ * is more than fits in free RAM and the free blocks of the other devices.
+ */
+int space_close_begin(struct space *s, const char *spec,
+		      uint64_t swapped_pages, uint64_t spare_pages,
+		      struct space_dev **ret_dev, struct swap_error *error);
+/* Back into service. */
+void space_close_cancel(struct space *s, struct space_dev *dev);
+/* Give the device up; it must hold nothing. */
+void space_close_finish(struct space *s, struct space_dev *dev);
+
+/* Blocks in use on a device, its address range, its path. */
+uint64_t space_dev_used(struct space *s, struct space_dev *dev);
+uint64_t space_dev_first(const struct space_dev *dev);
+uint64_t space_dev_end(const struct space_dev *dev);
+const char *space_dev_path(const struct space_dev *dev);
+
+/*
+ * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of the
+ * highest priority that have room are walked round-robin; when none has a run
+ * that long the wish is halved (FreeBSD swp_pager_getswapspace).  SPACE_NONE:
+ * full, said once in the log.
+ */
+uint64_t space_alloc(struct space *s, unsigned want, unsigned *ret_n);
+
+/* Free blocks, all of one device. */
+void space_free(struct space *s, uint64_t block, uint64_t n);
+/* A write or read of them failed: never use them again. */
+void space_bad(struct space *s, uint64_t block, uint64_t n);
+
+/* I/O on @n blocks of one device.  0 or a negative errno. */
+int space_read(struct space *s, uint64_t block, void *buf, uint64_t n);
+int space_write(struct space *s, uint64_t block, const void *buf, uint64_t n);
+
+/* Is the block on a device that is closing? */
+bool space_is_closing(struct space *s, uint64_t block);
+/* Is there so little left that blocks of clean pages should be given back? */
+bool space_is_tight(struct space *s);
+bool space_is_full(struct space *s);
+/* Once space has been full: the blocks that are free.  Else UINT64_MAX. */
+uint64_t space_room(struct space *s);
+
+struct space_totals {
+	uint64_t	total, avail, used;	/* blocks */
+	bool		almost_full, full;
+};
+void space_totals(struct space *s, struct space_totals *ret);
+
+/* Fill a malloc()ed array of device statistics.  -ENOMEM. */
+int space_stats(struct space *s, struct swap_device_stats **ret, size_t *ret_n);
+size_t space_memory(struct space *s);
+
+/* The device table as a successor finds it: one record a device. */
+struct space_record {
+	_Atomic uint32_t in_use;	/* set last, cleared first */
+	int32_t		priority;
+	uint64_t	first, nblocks;
+	uint64_t	rdev, dev, ino;
+	char		path[208];
+};
+
+#endif

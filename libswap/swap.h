@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * swap.h - a swap pager in user space
+ *
+ * libswap keeps memory objects within a budget of RAM by paging them to swap
+ * devices: regular files, loop devices and block devices.  There are two ways
+ * to use it:
+ *
+ *   in this process	swap_pager_open(), swap_device_attach(),
+ *			swap_object_create(), swap_object_map()
+ *   through a swapd	swap_client_connect(), swap_client_object_create(),
+ *			swap_client_map()
+ *
+ * Both hand out ordinary addresses.  A page that is not in RAM is brought
+ * back when it is touched, by this process or by the kernel on its behalf.
+ *
+ * Conventions.  Functions return 0 or a count on success and a negative errno
+ * on failure.  Constructors hand their object out through the last ret_
+ * parameter, which is left alone on failure.  Where a sentence helps a
+ * person, a caller-owned struct swap_error (NULL: not wanted) is filled; it
+ * names the thing that failed and what can be done.  Offsets and lengths are
+ * in bytes and multiples of the page size unless a name says otherwise.
+ * Every function may be called from any thread.  The library prints nothing.
+ *
+ * Limits.  A region must not be moved with mremap(2), and a child made by
+ * fork(2) does not have it (MADV_DONTFORK).  Memory that a device writes to
+ * behind the kernel's page tables (direct I/O reads, io_uring fixed buffers,
+ * RDMA) must be wired while it does: see swap_region_wire().  MADV_REMOVE on a
+ * region may leave what was there before: see swap_region_release().  Nothing
+ * that the library itself uses (arguments, the log's data) may lie in a region
+ * of this process, nor may a signal handler touch one that interrupts a call
+ * of the library.
+ */
+#ifndef SWAP_H
+#define SWAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SWAP_VERSION		"0.1.0"
+
+/* A sentence for a person about what failed, on what, and the remedy. */
+struct swap_error {
+	int	code;		/* the negative errno that was returned */
+	char	message[768];
+};
+
+/*
+ * Log levels, most urgent first, and the callback that gets the messages.  It
+ * may be called from any of the library's threads and must not call back.
+ */
+enum swap_log_level {
+	SWAP_LOG_ERR,
+	SWAP_LOG_WARNING,
+	SWAP_LOG_NOTICE,
+	SWAP_LOG_INFO,
+	SWAP_LOG_DEBUG,
+};
+
+typedef void swap_log_fn(void *arg, enum swap_log_level level,
+			 const char *message);
+
+/* ------------------------------------------------------------------ pager */
+
+struct swap_pager;
+
+/* Smallest RAM budget, in bytes, that a pager accepts. */
+#define SWAP_RAM_MIN		(UINT64_C(1) << 20)
+/* Most fault threads, and largest cluster in pages. */
+#define SWAP_FAULT_THREADS_MAX	64u
+#define SWAP_CLUSTER_MAX	64u
+
+/*
+ * With this flag a program that needs a new page while RAM and swap space are
+ * both full gets SIGBUS; without it, it waits until there is space again.  The
+ * page gives SIGBUS from then on, until it is released.
+ */
+#define SWAP_PAGER_FULL_FAILS	(1u << 0)
+
+struct swap_pager_config {
+	uint64_t	 ram_bytes;	/* budget for resident pages */
+	unsigned	 fault_threads;	/* 0: one a core, at least two */
+	unsigned	 cluster_pages;	/* most pages in one I/O; 0: 32 */
+	unsigned	 flags;		/* SWAP_PAGER_* */
+	const char	*name;		/* for messages; NULL: "embedded" */
+	const char	*state_dir;	/* where maps and the device table live,
+					   for a successor; NULL: memory only */
+	swap_log_fn	*log;		/* NULL: messages are dropped */
+	void		*log_arg;
+};
+
+/* Fill @config with the defaults: 64 MiB of RAM, everything else zero. */
+void swap_pager_config_init(struct swap_pager_config *config);
+
+/*
+ * Start a pager: its fault threads and its page-out thread.
+ *
+ * Errors: -EINVAL a setting out of range; -ENOSYS a kernel without what is
+ * needed (Linux 5.19 or later); -EOPNOTSUPP a system that gives shared memory
+ * huge pages; -ENOMEM; whatever creating files in state_dir gives.
+ */
+int swap_pager_open(const struct swap_pager_config *config,
+		    struct swap_pager **ret_pager, struct swap_error *error);
+
+/*
+ * Page everything back, turn every mapping into ordinary shared memory, and
+ * end the pager.  Regions stay usable; objects and regions must still be
+ * unmapped and unreferenced by their owners, before or after.
+ *
+ * Errors: -ENOMEM what is swapped does not fit in the memory that is
+ * available; the pager goes on.  Cost: reads all that is swapped.
+ */
+int swap_pager_close(struct swap_pager *pager, struct swap_error *error);
+
+/* ---------------------------------------------------------------- devices */
+
+/* Attach even if it carries a filesystem, RAID member or partition table. */
+#define SWAP_DEVICE_FORCE	(1u << 0)
+
+#define SWAP_PRIORITY_MIN	0
+#define SWAP_PRIORITY_MAX	32767
+
+struct swap_device_options {
+	int		priority;	/* higher is used first; 0..32767 */
+	uint64_t	create_bytes;	/* make a regular file of this size */
+	unsigned	flags;		/* SWAP_DEVICE_* */
+};
+
+/*
+ * Attach a regular file, loop device or block device as swap space.
+ *
+ * @spec     a path, or LABEL=, UUID=, PARTLABEL= or PARTUUID= and a value
+ * @options  NULL: priority 0, no flags
+ *
+ * The first 8 KiB are never written (FreeBSD swap_pager.c: a label survives).
+ * Errors, each with a sentence: -ENOENT no such device; -ENOTBLK neither file
+ * nor block device; -EBUSY already attached, mounted or in use; -ENXIO empty
+ * or too small; -EFBIG larger than the address space allows; -EINVAL a file
+ * with holes, or a bad option; -EPERM wrong owner or mode; -EEXIST carries
+ * data (see SWAP_DEVICE_FORCE); -EACCES; -EIO.
+ */
+int swap_device_attach(struct swap_pager *pager, const char *spec,
+		       const struct swap_device_options *options,
+		       struct swap_error *error);
+
+/* Progress of a detach; return non-zero to stop it (-EINTR is returned). */
+struct swap_progress {
+	uint64_t	done_bytes;	/* paged back so far */
+	uint64_t	total_bytes;	/* done plus what is still there */
+	uint64_t	elapsed_usec;
+};
+typedef int swap_progress_fn(void *arg, const struct swap_progress *progress);
+
+/*
+ * Page back everything that a device holds and give the device up
+ * (FreeBSD swapoff_one).  On failure or interruption it is in service again.
+ *
+ * @spec      as for swap_device_attach(), or the attached path
+ * @progress  called about ten times a second; may be NULL
+ *
+ * Errors: -ENXIO not attached; -ENOMEM what it holds does not fit in RAM and
+ * the other devices; -EINTR stopped by @progress; -EBUSY is being detached
+ * already; -EIO pages that could not be read stay on it (the log names them).
+ */
+int swap_device_detach(struct swap_pager *pager, const char *spec,
+		       swap_progress_fn *progress, void *arg,
+		       struct swap_error *error);
+
+/* ---------------------------------------------------------------- objects */
+
+struct swap_object;
+
+/* Longest name of an object, in bytes without the final NUL. */
+#define SWAP_NAME_MAX		63
+
+/*
+ * Pages of this object are never paged out.  All of them count as wired, used
+ * or not: -ENOMEM where the budget has no room for more wired pages.
+ */
+#define SWAP_OBJECT_NOSWAP	(1u << 0)
+
+/*
+ * Create a memory object of @size bytes (rounded up to whole pages), filled
+ * with zeros, with one reference.
+ *
+ * @name  NULL: anonymous.  One live object has a name at a time: -EEXIST.
+ * Errors: -EINVAL size 0, or a bad name; -EFBIG; -ENOMEM; -EMFILE.
+ */
+int swap_object_create(struct swap_pager *pager, const char *name,
+		       uint64_t size, unsigned flags,
+		       struct swap_object **ret_object,
+		       struct swap_error *error);
+
+/* Find a named object and take a reference.  -ENOENT: there is none. */
+int swap_object_open(struct swap_pager *pager, const char *name,
+		     struct swap_object **ret_object,
+		     struct swap_error *error);
+
+struct swap_object *swap_object_ref(struct swap_object *object);
+
+/* Drop a reference; the last one frees pages and blocks.  Regions hold one. */
+void swap_object_unref(struct swap_object *object);
+
+uint64_t swap_object_size(const struct swap_object *object);
+
+/* ---------------------------------------------------------------- regions */
+
+struct swap_region;
+
+/*
+ * Map @length bytes of an object at @offset into this process, read-write.
+ *
+ * @address  where, exactly and over nothing else; NULL: the kernel chooses
+ * Errors: -EINVAL not page-aligned or beyond the object; -EEXIST @address is
+ * taken; -EPERM no full userfaultfd (the sentence names the remedies);
+ * -ESHUTDOWN the pager has ended.
+ */
+int swap_object_map(struct swap_object *object, void *address,
+		    uint64_t offset, uint64_t length,
+		    struct swap_region **ret_region,
+		    struct swap_error *error);
+
+void *swap_region_address(const struct swap_region *region);
+
+/*
+ * Unmap a region and free it.  Nobody may be using the memory any more: a
+ * thread that still touches it gets SIGSEGV.
+ */
+int swap_region_unmap(struct swap_region *region);
+
+/*
+ * Give pages up: they read as zeros from now on, in every mapping, and their
+ * blocks are free.  Waits for paging of these pages in progress.
+ */
+int swap_region_release(struct swap_region *region, uint64_t offset,
+			uint64_t length);
+
+/*
+ * Bring pages in and keep them in RAM until unwired; calls nest up to 255
+ * deep.  Needed while a device may write into them behind the page tables.
+ *
+ * Errors: -ENOMEM the budget has no room for more wired pages (all or none).
+ */
+int swap_region_wire(struct swap_region *region, uint64_t offset,
+		     uint64_t length, struct swap_error *error);
+int swap_region_unwire(struct swap_region *region, uint64_t offset,
+		       uint64_t length);
+
+/* -------------------------------------------------------------- statistics */
+
+/* Device flags in the snapshot. */
+#define SWAP_DEVICE_CLOSING	(1u << 0)	/* being detached */
+#define SWAP_DEVICE_DEGRADED	(1u << 1)	/* a write has failed */
+#define SWAP_DEVICE_GONE	(1u << 2)	/* has disappeared */
+
+struct swap_device_stats {
+	char		path[256];
+	char		type[16];	/* "file", "loop", "block" */
+	int		priority;
+	unsigned	flags;		/* SWAP_DEVICE_* above */
+	uint64_t	first_block;	/* in the pager's block address space */
+	uint64_t	size_bytes;	/* usable, without the first 8 KiB */
+	uint64_t	used_bytes;	/* blocks that hold a page */
+	uint64_t	bad_bytes;	/* blocks never to be used again */
+	uint64_t	read_bytes;
+	uint64_t	written_bytes;
+	uint64_t	reads;		/* operations */
+	uint64_t	writes;
+	uint64_t	read_errors;
+	uint64_t	write_errors;
+};
+
+struct swap_object_stats {
+	uint64_t	id;
+	char		name[SWAP_NAME_MAX + 1];	/* "": anonymous */
+	uint32_t	uid;
+	int32_t		pid;		/* of the process that created it */
+	char		command[16];	/* that process's name */
+	unsigned	flags;		/* SWAP_OBJECT_* */
+	uint32_t	regions;	/* mappings */
+	uint64_t	size_bytes;
+	uint64_t	resident_bytes;
+	uint64_t	swapped_bytes;	/* pages whose only copy is a block */
+	uint64_t	block_bytes;	/* blocks held, clean copies included */
+	uint64_t	wired_bytes;
+	uint64_t	poisoned_bytes;
+};
+
+/* Counters since the pager started; they only grow. */
+struct swap_counters {
+	uint64_t	faults;			/* messages handled */
+	uint64_t	faults_zero;		/* a new page */
+	uint64_t	faults_in;		/* a page from its block */
+	uint64_t	faults_write;		/* first write to a page */
+	uint64_t	faults_busy;		/* page was being paged */
+	uint64_t	faults_starved;		/* no page was free */
+	uint64_t	pageins;		/* operations */
+	uint64_t	pagein_pages;
+	uint64_t	pageouts;		/* operations */
+	uint64_t	pageout_pages;
+	uint64_t	pageout_clean;		/* dropped without a write */
+	uint64_t	pageout_rescued;	/* wanted back during page-out */
+	uint64_t	pageback_pages;
+	uint64_t	released_pages;
+	uint64_t	poisoned_pages;
+	uint64_t	free_deferred;	/* clean page written: block freed late */
+	uint64_t	free_completed;
+};
+
+/*
+ * One picture of a pager, or of anything else that pages.  Everything that
+ * swapctl, swaptop and the exporters show comes from this.
+ */
+struct swap_stats {
+	char		provider[8];	/* "swapd", "embed", "kernel" */
+	char		pager[64];
+	char		version[16];
+	int32_t		pid;
+	uint32_t	page_bytes;
+	uint64_t	uptime_usec;
+	uint64_t	ram_bytes;	/* the budget */
+	uint64_t	resident_bytes;
+	uint64_t	wired_bytes;
+	uint64_t	swapped_bytes;
+	uint64_t	swap_bytes;	/* sum over the devices in service */
+	uint64_t	swap_used_bytes;
+	uint64_t	metadata_bytes;	/* maps, block lists, page states */
+	unsigned	clients;
+	unsigned	cluster_pages;
+	bool		almost_full;	/* below the low-water mark */
+	bool		full;		/* page-out found no block */
+	struct swap_counters counters;
+	size_t		ndevices;
+	struct swap_device_stats *devices;
+	size_t		nobjects;
+	struct swap_object_stats *objects;
+};
+
+/* Take a snapshot; free its arrays with swap_stats_clear(). */
+int swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats);
+void swap_stats_clear(struct swap_stats *stats);
+
+/* ------------------------------------------------------- through a swapd */
+
+struct swap_client;
+struct swap_client_object;
+struct swap_client_region;
+
+/*
+ * Connect to a swapd.
+ *
+ * @pager  a name, or the path of a socket; NULL: $SWAPCTL_PAGER, else
+ *	   "default"
+ *
+ * A helper thread keeps the connection; it never touches the memory of
+ * regions.  Errors: -ENOENT or -ECONNREFUSED no swapd there; -EPROTO another
+ * version; -ENAMETOOLONG; -EACCES.
+ */
+int swap_client_connect(const char *pager, struct swap_client **ret_client,
+			struct swap_error *error);
+
+/*
+ * Close the connection.  The swapd frees all that is still held: unmap first.
+ */
+void swap_client_close(struct swap_client *client);
+
+/* As swap_object_create(), swap_object_open() and so on, in the swapd. */
+int swap_client_object_create(struct swap_client *client, const char *name,
+			      uint64_t size, unsigned flags,
+			      struct swap_client_object **ret_object,
+			      struct swap_error *error);
+int swap_client_object_open(struct swap_client *client, const char *name,
+			    struct swap_client_object **ret_object,
+			    struct swap_error *error);
+void swap_client_object_close(struct swap_client_object *object);
+uint64_t swap_client_object_size(const struct swap_client_object *object);
+
+int swap_client_map(struct swap_client_object *object, void *address,
+		    uint64_t offset, uint64_t length,
+		    struct swap_client_region **ret_region,
+		    struct swap_error *error);
+void *swap_client_region_address(const struct swap_client_region *region);
+int swap_client_unmap(struct swap_client_region *region);
+int swap_client_release(struct swap_client_region *region, uint64_t offset,
+			uint64_t length);
+int swap_client_wire(struct swap_client_region *region, uint64_t offset,
+		     uint64_t length, struct swap_error *error);
+int swap_client_unwire(struct swap_client_region *region, uint64_t offset,
+		       uint64_t length);
+
+/* The swapd's snapshot; free its arrays with swap_stats_clear(). */
+int swap_client_stats(struct swap_client *client,
+		      struct swap_stats *ret_stats, struct swap_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SWAP_H */

@@ -1,0 +1,929 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test-blist.c - block lists: fixed cases, a naive model, planted faults
+ *
+ *	test-blist [STEPS [SEED]]	or BLIST_STEPS, BLIST_SEED
+ *
+ * The model is an array of bytes, searched from one end to the other.  It
+ * predicts every answer exactly, also which blocks an allocation gets.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "blist-private.h"
+#include "compiler.h"
+
+#define DEFAULT_STEPS	200000u
+#define DEFAULT_SEED	1u
+
+static uint64_t steps = DEFAULT_STEPS, seed = DEFAULT_SEED;
+
+/* ---------------------------------------------------------------- helpers */
+
+static struct blist *
+create(uint64_t nblocks)
+{
+	struct blist *bl = NULL;
+
+	assert_int_equal(blist_create(nblocks, &bl), 0);
+	assert_int_equal(blist_check(bl), 0);
+	return bl;
+}
+
+static void
+free_ok(struct blist *bl, uint64_t first, uint64_t n)
+{
+	assert_int_equal(blist_free(bl, first, n), 0);
+	assert_int_equal(blist_check(bl), 0);
+}
+
+/* Allocate and expect @n blocks at @first. */
+static void
+alloc_is(struct blist *bl, unsigned min, unsigned max, uint64_t first,
+	 unsigned n)
+{
+	unsigned got = 0;
+
+	assert_int_equal(blist_alloc(bl, min, max, &got), first);
+	assert_int_equal(got, n);
+	assert_int_equal(blist_check(bl), 0);
+}
+
+static void
+alloc_fails(struct blist *bl, unsigned min, unsigned max)
+{
+	uint64_t nfree = blist_nfree(bl);
+	unsigned got = 12345;
+
+	assert_true(blist_alloc(bl, min, max, &got) == BLIST_NONE);
+	assert_int_equal(got, 12345);
+	assert_int_equal(blist_nfree(bl), nfree);
+	assert_int_equal(blist_check(bl), 0);
+}
+
+static void
+next_is(struct blist *bl, uint64_t from, uint64_t first, uint64_t n)
+{
+	uint64_t got_first = 0, got_n = 0;
+
+	assert_true(blist_next_free(bl, from, &got_first, &got_n));
+	assert_int_equal(got_first, first);
+	assert_int_equal(got_n, n);
+}
+
+static void
+fill_is(struct blist *bl, uint64_t first, uint64_t n, uint64_t nfree)
+{
+	uint64_t got = UINT64_MAX;
+
+	assert_int_equal(blist_fill(bl, first, n, &got), 0);
+	assert_int_equal(got, nfree);
+	assert_int_equal(blist_check(bl), 0);
+}
+
+/* ------------------------------------------------------------ fixed cases */
+
+static void
+test_create_refuses(void **state)
+{
+	struct blist *bl = NULL;
+
+	(void)state;
+	assert_int_equal(blist_create(0, &bl), -EINVAL);
+	assert_int_equal(blist_create(BLIST_BLOCKS_MAX + 1, &bl), -EINVAL);
+	assert_int_equal(blist_create(UINT64_MAX, &bl), -EINVAL);
+	assert_null(bl);
+	blist_destroy(NULL);
+}
+
+static void
+test_create_without_memory(void **state)
+{
+	struct rlimit before, tight;
+	struct blist *bl = NULL;
+	int err;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	tight = before;
+	tight.rlim_cur = 1 << 20;
+	assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+	err = blist_create(UINT64_C(1) << 28, &bl);
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+	assert_int_equal(err, -ENOMEM);
+	assert_null(bl);
+}
+
+static void
+starts_used(struct blist *bl, uint64_t n)
+{
+	uint64_t first, run;
+
+	assert_int_equal(blist_nblocks(bl), n);
+	assert_int_equal(blist_nfree(bl), 0);
+	assert_false(blist_is_free(bl, 0));
+	assert_false(blist_is_free(bl, n - 1));
+	assert_false(blist_next_free(bl, 0, &first, &run));
+	alloc_fails(bl, 1, BLIST_ALLOC_MAX);
+	fill_is(bl, 0, n, 0);
+}
+
+static void
+refuses_to_free_twice(struct blist *bl, uint64_t n)
+{
+	assert_int_equal(blist_free(bl, 0, n), -EEXIST);
+	assert_int_equal(blist_free(bl, 0, 1), -EEXIST);
+	assert_int_equal(blist_free(bl, n - 1, 1), -EEXIST);
+	assert_int_equal(blist_nfree(bl), n);
+	assert_int_equal(blist_check(bl), 0);
+}
+
+static void
+refuses_beyond_the_end(struct blist *bl, uint64_t n)
+{
+	uint64_t got = 77, run;
+
+	assert_int_equal(blist_free(bl, n, 1), -EINVAL);
+	assert_int_equal(blist_free(bl, n - 1, 2), -EINVAL);
+	assert_int_equal(blist_free(bl, 0, n + 1), -EINVAL);
+	assert_int_equal(blist_free(bl, 1, UINT64_MAX), -EINVAL);
+	assert_int_equal(blist_free(bl, UINT64_MAX, 1), -EINVAL);
+	assert_int_equal(blist_free(bl, UINT64_MAX, UINT64_MAX), -EINVAL);
+	assert_int_equal(blist_fill(bl, n, 1, &got), -EINVAL);
+	assert_int_equal(blist_fill(bl, 0, n + 1, &got), -EINVAL);
+	assert_int_equal(blist_fill(bl, UINT64_MAX, 2, &got), -EINVAL);
+	assert_false(blist_next_free(bl, n, &got, &run));
+	assert_false(blist_next_free(bl, UINT64_MAX, &got, &run));
+	assert_int_equal(got, 77);
+	assert_false(blist_is_free(bl, n));
+	assert_false(blist_is_free(bl, UINT64_MAX));
+	assert_int_equal(blist_free(bl, n, 0), 0);
+	assert_int_equal(blist_fill(bl, n, 0, NULL), 0);
+	assert_int_equal(blist_check(bl), 0);
+}
+
+static void
+hands_out_everything(struct blist *bl, uint64_t n)
+{
+	uint64_t at, len;
+
+	for (at = 0; at < n; at += len) {
+		len = min_u64(n - at, BLIST_ALLOC_MAX);
+		alloc_is(bl, 1, BLIST_ALLOC_MAX, at, (unsigned)len);
+	}
+	assert_int_equal(blist_nfree(bl), 0);
+	alloc_fails(bl, 1, 1);
+}
+
+static void
+test_sizes(void **state)
+{
+	static const uint64_t sizes[] = {
+		1, 2, 63, 64, 65, 1023, 1024, 1025, 4095, 4096, 4097,
+		262143, 262144, 262145,
+	};
+	struct blist *bl;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		bl = create(sizes[i]);
+		starts_used(bl, sizes[i]);
+		refuses_beyond_the_end(bl, sizes[i]);
+		free_ok(bl, 0, sizes[i]);
+		next_is(bl, 0, 0, sizes[i]);
+		next_is(bl, sizes[i] - 1, sizes[i] - 1, 1);
+		refuses_to_free_twice(bl, sizes[i]);
+		refuses_beyond_the_end(bl, sizes[i]);
+		hands_out_everything(bl, sizes[i]);
+		free_ok(bl, sizes[i] - 1, 1);
+		alloc_is(bl, 1, 9, sizes[i] - 1, 1);
+		free_ok(bl, 0, sizes[i]);
+		fill_is(bl, 0, sizes[i], sizes[i]);
+		blist_destroy(bl);
+	}
+}
+
+/* Runs that cross the borders of words and of nodes of every level. */
+static void
+test_crossing(void **state)
+{
+	struct blist *bl = create(UINT64_C(1) << 31);
+	unsigned shift;
+
+	(void)state;
+	for (shift = 6; shift <= 30; shift += 6) {
+		uint64_t first = (UINT64_C(1) << shift) - 20;
+
+		free_ok(bl, first, 20);
+		free_ok(bl, first + 20, 30);
+		next_is(bl, 0, first, 50);
+		alloc_fails(bl, 51, 60);
+		alloc_is(bl, 50, 60, first, 50);
+		if (shift == 6)
+			continue;
+		free_ok(bl, first - 1000, 2000);
+		alloc_is(bl, 1024, 1024, first - 1000, 1024);
+		alloc_fails(bl, 977, 1024);
+		alloc_is(bl, 976, 1024, first + 24, 976);
+	}
+	assert_int_equal(blist_nfree(bl), 0);
+	blist_destroy(bl);
+}
+
+static void
+test_next_fit(void **state)
+{
+	struct blist *bl = create(10000);
+
+	(void)state;
+	free_ok(bl, 100, 10);
+	free_ok(bl, 200, 40);
+	free_ok(bl, 9990, 10);
+	alloc_is(bl, 2, 4, 100, 4);	/* the first that fits, up to max */
+	alloc_is(bl, 16, 32, 200, 32);	/* too short ones are passed over */
+	alloc_is(bl, 4, 32, 232, 8);	/* behind the cursor, as it is */
+	alloc_is(bl, 1, 5, 9990, 5);
+	alloc_is(bl, 5, 5, 9995, 5);	/* to the very end */
+	alloc_is(bl, 1, 2, 104, 2);	/* round to the start */
+	free_ok(bl, 102, 4);		/* a run around the cursor, 106 */
+	alloc_is(bl, 5, 8, 102, 8);	/* is whole the second time */
+	assert_int_equal(blist_nfree(bl), 0);
+	blist_destroy(bl);
+}
+
+/* The cursor stands in a node that is all free, but too near its end. */
+static void
+test_cursor_in_free_node(void **state)
+{
+	struct blist *bl = create(20000);
+
+	(void)state;
+	free_ok(bl, 0, 4096);
+	alloc_is(bl, 1024, 1024, 0, 1024);
+	alloc_is(bl, 1024, 1024, 1024, 1024);
+	alloc_is(bl, 1024, 1024, 2048, 1024);
+	alloc_is(bl, 1018, 1018, 3072, 1018);
+	free_ok(bl, 0, 4090);
+	free_ok(bl, 12000, 100);
+	alloc_is(bl, 7, 50, 12000, 50);
+	blist_destroy(bl);
+}
+
+/* A run of just the greatest length, made from either side. */
+static void
+test_longest_run(void **state)
+{
+	struct blist *bl = create(20000);
+
+	(void)state;
+	free_ok(bl, 5000, BLIST_ALLOC_MAX - 1);
+	alloc_fails(bl, BLIST_ALLOC_MAX, BLIST_ALLOC_MAX);
+	free_ok(bl, 5000 + BLIST_ALLOC_MAX - 1, 1);
+	alloc_is(bl, BLIST_ALLOC_MAX, BLIST_ALLOC_MAX, 5000, BLIST_ALLOC_MAX);
+	free_ok(bl, 5001, BLIST_ALLOC_MAX - 1);
+	alloc_fails(bl, BLIST_ALLOC_MAX, BLIST_ALLOC_MAX);
+	free_ok(bl, 5000, 1);
+	alloc_is(bl, BLIST_ALLOC_MAX, BLIST_ALLOC_MAX, 5000, BLIST_ALLOC_MAX);
+	blist_destroy(bl);
+}
+
+static void
+test_refused_free_harms_nothing(void **state)
+{
+	struct blist *bl = create(20000);
+
+	(void)state;
+	free_ok(bl, 5000, 100);
+	assert_int_equal(blist_free(bl, 4990, 11), -EEXIST);
+	assert_int_equal(blist_free(bl, 5099, 5000), -EEXIST);
+	assert_int_equal(blist_free(bl, 5050, 1), -EEXIST);
+	assert_int_equal(blist_free(bl, 0, 20000), -EEXIST);
+	assert_int_equal(blist_check(bl), 0);
+	assert_int_equal(blist_nfree(bl), 100);
+	next_is(bl, 0, 5000, 100);
+	free_ok(bl, 4990, 10);
+	free_ok(bl, 5100, 5000);
+	next_is(bl, 0, 4990, 5110);
+	blist_destroy(bl);
+}
+
+static void
+test_fill(void **state)
+{
+	struct blist *bl = create(300000);
+
+	(void)state;
+	free_ok(bl, 0, 300000);
+	fill_is(bl, 63, 2, 2);
+	fill_is(bl, 60, 10, 8);
+	fill_is(bl, 4000, 270000, 270000);
+	next_is(bl, 0, 0, 60);
+	next_is(bl, 60, 70, 3930);
+	next_is(bl, 4000, 274000, 26000);
+	assert_int_equal(blist_fill(bl, 0, 1, NULL), 0);
+	assert_int_equal(blist_nfree(bl), 59 + 3930 + 26000);
+	fill_is(bl, 0, 300000, 59 + 3930 + 26000);
+	assert_int_equal(blist_nfree(bl), 0);
+	blist_destroy(bl);
+}
+
+/* A search in vain is paid for once: the bound at the root refuses the next. */
+static void
+test_bounds(void **state)
+{
+	const uint64_t n = 300000;
+	struct blist *bl = create(n);
+	const struct blist_node *root = bl->node[bl->top];
+	uint64_t i;
+
+	(void)state;
+	for (i = 0; i < n; i += 2)
+		assert_int_equal(blist_free(bl, i, 1), 0);
+	assert_int_equal(root->longest, 1);
+	assert_int_equal(blist_fill(bl, 0, n, NULL), 0);
+	assert_int_equal(root->longest, 1);
+	free_ok(bl, 0, n);
+	assert_int_equal(root->longest, BLIST_ALLOC_MAX);
+	for (i = 1; i < n; i += 2)
+		assert_int_equal(blist_fill(bl, i, 1, NULL), 0);
+	alloc_fails(bl, 32, 64);
+	assert_int_equal(root->longest, 31);
+	alloc_fails(bl, 2, 2);
+	assert_int_equal(root->longest, 1);
+	for (i = 0; i < bl->nblocks >> 12; i++)
+		assert_int_equal(bl->node[1][i].longest, 1);
+	free_ok(bl, 4095, 1);
+	assert_int_equal(root->longest, 3);
+	assert_int_equal(bl->node[1][0].longest, 3);
+	assert_int_equal(bl->node[1][1].longest, 1);
+	alloc_is(bl, 2, 9, 4094, 3);
+	blist_destroy(bl);
+}
+
+/* -------------------------------------------------------- a huge device */
+
+static uint64_t
+resident_bytes(void)
+{
+	unsigned long total, resident;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &total, &resident), 2);
+	(void)fclose(f);
+	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void
+use_here_and_there(struct blist *bl)
+{
+	uint64_t n = blist_nblocks(bl), i, at;
+
+	for (i = 0; i < 16; i++) {
+		at = n / 16 * i + 4090;
+		free_ok(bl, at, 10);
+		alloc_is(bl, 10, 10, at, 10);
+		free_ok(bl, at, 1);
+	}
+	assert_int_equal(blist_nfree(bl), 16);
+	for (i = 0; i < 16; i++)
+		next_is(bl, n / 16 * i, n / 16 * i + 4090, 1);
+}
+
+static void
+test_huge(void **state)
+{
+	uint64_t n = BLIST_BLOCKS_MAX, before = resident_bytes();
+	struct blist *bl;
+
+	(void)state;
+	if (blist_create(n, &bl) == -ENOMEM) {
+		print_message("no address space for 2^40 blocks here\n");
+		skip();
+	}
+	starts_used(bl, n);
+	use_here_and_there(bl);
+	fill_is(bl, 0, n, 16);
+	free_ok(bl, 0, n);
+	assert_int_equal(blist_nfree(bl), n);
+	next_is(bl, 0, 0, n);
+	next_is(bl, n - 1, n - 1, 1);
+	alloc_is(bl, 1024, 1024, n / 16 * 15 + 4100, 1024);
+	fill_is(bl, n - 5000, 5000, 5000);
+	refuses_beyond_the_end(bl, n);
+	assert_int_equal(blist_free(bl, 0, n), -EEXIST);
+	fill_is(bl, 0, n, n - 5000 - 1024);
+	assert_in_range(blist_memory(bl), 1, 1 << 20);
+	assert_in_range(resident_bytes(), 0, before + (2 << 20));
+	blist_destroy(bl);
+}
+
+/* Pages of the reservation that are in RAM, by the kernel's count. */
+static size_t
+mincore_bytes(const struct blist *bl)
+{
+	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), i, n = 0;
+	size_t npages = (bl->map_bytes + page_bytes - 1) / page_bytes;
+	unsigned char *vec = malloc(npages);
+	uintptr_t base = (uintptr_t)bl;
+
+	assert_non_null(vec);
+	assert_int_equal(mincore((void *)base, bl->map_bytes, vec), 0);
+	for (i = 0; i < npages; i++)
+		n += vec[i] & 1;
+	free(vec);
+	return n * page_bytes;
+}
+
+/* What blist_memory() says is what was written to: nothing else is used. */
+static void
+test_memory(void **state)
+{
+	struct blist *bl = create(UINT64_C(1) << 28);
+	uint64_t i;
+
+	(void)state;
+	assert_in_range(mincore_bytes(bl), 1, blist_memory(bl));
+	assert_in_range(blist_memory(bl), 1, 4 * sysconf(_SC_PAGESIZE));
+	free_ok(bl, 0, UINT64_C(1) << 28);
+	assert_in_range(blist_memory(bl), 1, 4 * sysconf(_SC_PAGESIZE));
+	for (i = 0; i < 1000; i++)
+		fill_is(bl, i * 268435 + 7, 1, 1);
+	assert_in_range(mincore_bytes(bl), 1, blist_memory(bl));
+	assert_in_range(blist_memory(bl), 1000 * 4096, 1600 * 4096);
+	blist_destroy(bl);
+}
+
+/* ------------------------------------------------------------- the model */
+
+/*
+ * A window of @n blocks from @base of a device; what lies outside it is all
+ * used or all free.  Only the window is operated on.
+ */
+struct model {
+	struct blist *bl;
+	uint64_t base, cursor, nfree, random;
+	unsigned n, greed;
+	bool outside_free;
+	unsigned char *free;
+};
+
+static uint64_t
+draw(struct model *m, uint64_t below)
+{
+	uint64_t z = m->random += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return (z ^ (z >> 31)) % below;
+}
+
+static void
+model_set(struct model *m, unsigned at, unsigned n, unsigned char value)
+{
+	unsigned i;
+
+	for (i = at; i < at + n; i++) {
+		m->nfree += value;
+		m->nfree -= m->free[i];
+		m->free[i] = value;
+	}
+}
+
+static unsigned
+model_run(const struct model *m, unsigned at)
+{
+	unsigned n = 0;
+
+	while (at + n < m->n && m->free[at + n])
+		n++;
+	return n;
+}
+
+static bool
+model_find(const struct model *m, unsigned from, unsigned min, unsigned *ret)
+{
+	unsigned at, run;
+
+	for (at = from; at < m->n; at += run + 1) {
+		run = model_run(m, at);
+		if (run >= min) {
+			*ret = at;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What blist_next_free() must say from @at on, which may be m->n. */
+static bool
+model_next(const struct model *m, unsigned at, uint64_t *first, uint64_t *n)
+{
+	uint64_t behind = m->outside_free ?
+		blist_nblocks(m->bl) - m->base - m->n : 0;
+
+	while (at < m->n && !m->free[at])
+		at++;
+	*first = m->base + at;
+	*n = model_run(m, at);
+	if (at + *n == m->n)
+		*n += behind;
+	return *n > 0;
+}
+
+/* The block list and the model have the same blocks free. */
+static bool
+model_agrees(const struct model *m)
+{
+	uint64_t first, n, got_first, got_n;
+	unsigned at = 0;
+	bool more;
+
+	do {
+		more = model_next(m, at, &first, &n);
+		if (blist_next_free(m->bl, m->base + at, &got_first,
+				    &got_n) != more)
+			return false;
+		if (more && (got_first != first || got_n != n))
+			return false;
+		at = (unsigned)min_u64(first + n - m->base, m->n);
+	} while (more && at < m->n);
+	for (at = 0; at < m->n; at++)
+		if (blist_is_free(m->bl, m->base + at) != m->free[at])
+			return false;
+	return blist_nfree(m->bl) == m->nfree;
+}
+
+static void
+step_alloc(struct model *m)
+{
+	static const unsigned wishes[] = { 1, 4, 32, 100, BLIST_ALLOC_MAX };
+	unsigned max = 1 + (unsigned)draw(m, wishes[draw(m, 5)]);
+	unsigned min = 1 + (unsigned)draw(m, max), at, n, got = 0;
+	uint64_t first = blist_alloc(m->bl, min, max, &got);
+	unsigned from = (unsigned)(m->cursor > m->base ?
+				   m->cursor - m->base : 0);
+
+	if (!model_find(m, from, min, &at) && !model_find(m, 0, min, &at)) {
+		assert_true(first == BLIST_NONE);
+		return;
+	}
+	n = (unsigned)min_u64(model_run(m, at), max);
+	assert_int_equal(first, m->base + at);
+	assert_int_equal(got, n);
+	model_set(m, at, n, 0);
+	m->cursor = (first + n) % blist_nblocks(m->bl);
+}
+
+/* A range within the window: mostly short, sometimes long. */
+static unsigned
+draw_range(struct model *m, unsigned *ret_n)
+{
+	unsigned at = (unsigned)draw(m, m->n), most = m->n - at;
+
+	if (draw(m, 16) != 0)
+		most = (unsigned)min_u64(most, draw(m, 3) ? 8 : 100);
+	*ret_n = 1 + (unsigned)draw(m, most);
+	return at;
+}
+
+static void
+step_free(struct model *m)
+{
+	unsigned n, used = 0, at = draw_range(m, &n);
+
+	while (used < n && !m->free[at + used])
+		used++;
+	/* Mostly what may be freed, so that something is. */
+	if (used > 0 && draw(m, 4) != 0)
+		n = used;
+	assert_int_equal(blist_free(m->bl, m->base + at, n),
+			 used < n ? -EEXIST : 0);
+	if (used >= n)
+		model_set(m, at, n, 1);
+}
+
+static void
+step_fill(struct model *m)
+{
+	unsigned n, at = draw_range(m, &n);
+	uint64_t before = m->nfree, got = UINT64_MAX;
+
+	assert_int_equal(blist_fill(m->bl, m->base + at, n, &got), 0);
+	model_set(m, at, n, 0);
+	assert_int_equal(got, before - m->nfree);
+}
+
+static void
+step_next(struct model *m)
+{
+	unsigned at = (unsigned)draw(m, m->n);
+	uint64_t first, n, got_first = 0, got_n = 0;
+	bool more = model_next(m, at, &first, &n);
+
+	assert_int_equal(blist_next_free(m->bl, m->base + at, &got_first,
+					 &got_n), more);
+	assert_int_equal(got_first, more ? first : 0);
+	assert_int_equal(got_n, more ? n : 0);
+	assert_int_equal(blist_is_free(m->bl, m->base + at), m->free[at]);
+}
+
+static void
+step_beyond(struct model *m)
+{
+	uint64_t end = blist_nblocks(m->bl), at = draw(m, end + 2);
+
+	assert_int_equal(blist_free(m->bl, at, end - at + 1 + (at > end)),
+			 -EINVAL);
+	assert_int_equal(blist_fill(m->bl, at, UINT64_MAX - draw(m, 99), NULL),
+			 -EINVAL);
+}
+
+static void
+model_step(struct model *m, uint64_t step)
+{
+	unsigned what = (unsigned)draw(m, 100);
+
+	/* Times of plenty and of want. */
+	if (step % 256 == 0)
+		m->greed = 20 + (unsigned)draw(m, 50);
+	if (what >= 98)
+		step_beyond(m);
+	else if (what >= 88)
+		step_next(m);
+	else if (what >= m->greed)
+		step_free(m);
+	else if (what < 8 || m->outside_free)
+		step_fill(m);
+	else
+		step_alloc(m);
+	assert_int_equal(blist_check(m->bl), 0);
+	assert_int_equal(blist_nfree(m->bl), m->nfree);
+	if (step % 32 == 0)
+		assert_true(model_agrees(m));
+}
+
+static struct model
+model_open(uint64_t nblocks, uint64_t base, unsigned n, bool outside_free)
+{
+	struct model m = { .base = base, .n = n, .random = seed };
+
+	m.bl = create(nblocks);
+	m.outside_free = outside_free;
+	m.free = calloc(n, 1);
+	assert_non_null(m.free);
+	if (outside_free) {
+		free_ok(m.bl, 0, nblocks);
+		memset(m.free, 1, n);
+		m.nfree = nblocks;
+	}
+	return m;
+}
+
+static void
+model_close(struct model *m)
+{
+	blist_destroy(m->bl);
+	free(m->free);
+}
+
+static void
+test_model(void **state)
+{
+	static const struct {
+		uint64_t nblocks, base;
+		unsigned n;
+		bool outside_free;
+	} cases[] = {
+		{ 1, 0, 1, false }, { 2, 0, 2, false }, { 63, 0, 63, false },
+		{ 64, 0, 64, false }, { 65, 0, 65, false },
+		{ 130, 0, 130, false }, { 1000, 0, 1000, false },
+		{ 2500, 0, 2500, false }, { 4095, 0, 4095, false },
+		{ 4096, 0, 4096, false }, { 4097, 0, 4097, false },
+		{ 8200, 0, 8200, false },
+		/* around the borders of nodes of each level */
+		{ 1 << 19, (1 << 18) - 300, 600, false },
+		{ 1 << 19, (1 << 18) - 300, 600, true },
+		{ 1 << 19, (1 << 18) - 2500, 5000, true },
+		{ 1 << 25, (1 << 24) - 2500, 5000, false },
+		{ 1 << 25, (1 << 24) - 90, 180, true },
+		{ UINT64_C(1) << 31, (1 << 30) - 1100, 2200, false },
+		{ UINT64_C(1) << 31, (1 << 30) - 1100, 2200, true },
+		/* at the very end, which is in the midst of a word */
+		{ (1 << 18) + 37, (1 << 18) - 700, 737, false },
+		{ (1 << 18) + 37, (1 << 18) - 700, 737, true },
+	};
+	uint64_t step;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct model m = model_open(cases[i].nblocks, cases[i].base,
+					    cases[i].n,
+					    cases[i].outside_free);
+
+		for (step = 0; step < steps / ARRAY_SIZE(cases); step++)
+			model_step(&m, step);
+		assert_true(model_agrees(&m));
+		model_close(&m);
+	}
+}
+
+/* --------------------------------------------------------- planted faults */
+
+/* Put @value where @field is: the check must see it.  Then put it back. */
+static void
+plant(struct blist *bl, uint64_t *field, uint64_t value)
+{
+	uint64_t good = *field;
+
+	*field = value;
+	assert_int_equal(blist_check(bl), -EUCLEAN);
+	*field = good;
+}
+
+static void
+plant_each_bit(struct blist *bl, uint64_t *field)
+{
+	unsigned i;
+
+	for (i = 0; i < 64; i++)
+		plant(bl, field, *field ^ UINT64_C(1) << i);
+}
+
+/* Every bit that counts below a node; returns how many words were tried. */
+static unsigned
+plant_below(struct blist *bl, unsigned k, uint64_t i)
+{
+	struct blist_node *node;
+	unsigned c, n = 1;
+
+	if (k == 0) {
+		plant_each_bit(bl, &bl->word[i]);
+		return n;
+	}
+	node = &bl->node[k][i];
+	plant_each_bit(bl, &node->some);
+	plant_each_bit(bl, &node->all);
+	plant_each_bit(bl, &node->nfree);
+	plant(bl, &node->longest, 0);
+	plant(bl, &node->longest, BLIST_ALLOC_MAX + 1);
+	for (c = 0; c < 64; c++)
+		if ((node->some & ~node->all & UINT64_C(1) << c) != 0)
+			n += plant_below(bl, k - 1, (i << 6) + c);
+	return n;
+}
+
+static void
+test_planted_faults(void **state)
+{
+	struct blist *bl = create(300001);
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 60; i++)
+		free_ok(bl, 4096 - 1500 + i * 50, 1 + i % 49);
+	free_ok(bl, 20000, 50000);
+	free_ok(bl, 262144 - 100, 164);
+	free_ok(bl, 300001 - 40, 40);
+	assert_in_range(plant_below(bl, bl->top, 0), 50, 200);
+	plant(bl, &bl->cursor, bl->nblocks);
+	assert_int_equal(blist_check(bl), 0);
+	blist_destroy(bl);
+}
+
+/*
+ * Faults of several fields that agree with each other, on a device of one
+ * node, so that only the one rule that is broken can see them.
+ */
+static void
+test_planted_plots(void **state)
+{
+	struct blist *bl = create(100);
+	struct blist_node *root = bl->node[1], good;
+
+	(void)state;
+	free_ok(bl, 0, 64);
+	free_ok(bl, 90, 5);
+	good = *root;
+	root->longest = BLIST_ALLOC_MAX;
+	assert_int_equal(blist_check(bl), 0);
+
+	bl->word[0] = UINT64_MAX;	/* I2: mixed, but all free */
+	root->all = 0;
+	assert_int_equal(blist_check(bl), -EUCLEAN);
+	root->all = good.all;
+
+	bl->word[1] |= UINT64_C(1) << (100 - 64);	/* I5: a bit */
+	root->nfree++;
+	assert_int_equal(blist_check(bl), -EUCLEAN);
+	bl->word[1] &= ~(UINT64_C(1) << (100 - 64));
+
+	root->all |= 2;			/* I5: a word */
+	root->nfree = 128;
+	assert_int_equal(blist_check(bl), -EUCLEAN);
+	root->all = good.all;
+
+	root->some |= 4;		/* I5: a word that does not exist */
+	root->nfree = good.nfree +
+		(unsigned)__builtin_popcountll(bl->touched[0]);
+	assert_ptr_equal(&bl->word[2], bl->touched);
+	assert_int_equal(blist_check(bl), -EUCLEAN);
+
+	*root = good;
+	assert_int_equal(blist_check(bl), 0);
+	blist_destroy(bl);
+}
+
+/* A bound below the truth by one, which hides a run that crosses a border. */
+static void
+test_planted_bound(void **state)
+{
+	struct blist *bl = create(10000);
+
+	(void)state;
+	free_ok(bl, 4000, 200);
+	assert_int_equal(bl->node[1][0].longest, 200);
+	plant(bl, &bl->node[1][0].longest, 199);
+	plant(bl, &bl->node[2][0].longest, 199);
+	blist_destroy(bl);
+}
+
+/* The comparison with the model sees a block that differs. */
+static void
+test_planted_model(void **state)
+{
+	struct model m = model_open(5000, 0, 5000, false);
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 500; i++)
+		model_step(&m, i);
+	assert_true(model_agrees(&m));
+	for (i = 0; i < m.n; i += 17) {
+		m.free[i] ^= 1;
+		assert_false(model_agrees(&m));
+		m.free[i] ^= 1;
+	}
+	assert_true(model_agrees(&m));
+	model_close(&m);
+}
+
+static uint64_t
+number(const char *arg, const char *name, uint64_t otherwise)
+{
+	const char *text = arg != NULL ? arg : getenv(name);
+	char *end;
+	uint64_t value;
+
+	if (text == NULL)
+		return otherwise;
+	errno = 0;
+	value = strtoull(text, &end, 0);
+	if (errno != 0 || end == text || *end != '\0') {
+		(void)fprintf(stderr, "%s: not a number: %s\n", name, text);
+		exit(2);
+	}
+	return value;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_create_refuses),
+		cmocka_unit_test(test_create_without_memory),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_crossing),
+		cmocka_unit_test(test_next_fit),
+		cmocka_unit_test(test_cursor_in_free_node),
+		cmocka_unit_test(test_longest_run),
+		cmocka_unit_test(test_refused_free_harms_nothing),
+		cmocka_unit_test(test_fill),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_huge),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_planted_faults),
+		cmocka_unit_test(test_planted_plots),
+		cmocka_unit_test(test_planted_bound),
+		cmocka_unit_test(test_planted_model),
+	};
+
+	steps = number(argc > 1 ? argv[1] : NULL, "BLIST_STEPS",
+		       DEFAULT_STEPS);
+	seed = number(argc > 2 ? argv[2] : NULL, "BLIST_SEED", DEFAULT_SEED);
+	print_message("steps %" PRIu64 ", seed %" PRIu64 "\n", steps, seed);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
