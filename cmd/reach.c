@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a command reaches its pager
+ *
+ * -p comes before SWAPCTL_PAGER, which comes before "default".  The library
+ * knows the last two; here is only what concerns a person: the name "kernel",
+ * which is no swapd, and which other pagers there are when the one that was
+ * meant is not.
+ */
+#include "reach.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "say.h"
+#include "util.h"
+
+#define OTHERS_MAX	200u
+
+static const char *
+wanted(const struct invocation *inv)
+{
+	const char *pager = inv->pager;
+
+	if (pager == NULL)
+		pager = getenv("SWAPCTL_PAGER");
+	if (inv->pager == NULL && pager != NULL && pager[0] == '\0')
+		return NULL;
+	return pager;
+}
+
+bool
+reach_is_named(const struct invocation *inv)
+{
+	return wanted(inv) != NULL;
+}
+
+/* A socket that nobody listens on is what a killed swapd leaves behind. */
+static bool
+is_absent(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+/* "; these are running: NAME, NAME" or "", into @buf. */
+static void
+others(char *buf, size_t len)
+{
+	struct swap_client *client;
+	struct pager_entry *entries;
+	size_t n, at = 0;
+
+	buf[0] = '\0';
+	if (pager_list(&entries, &n) < 0)
+		return;
+	for (size_t i = 0; i < n && at + 1 < len; i++) {
+		if (swap_client_connect(entries[i].path, &client, NULL) < 0)
+			continue;
+		swap_client_close(client);
+		format_cut(buf + at, len - at, "%s%s",
+			   at == 0 ? "; these are running: " : ", ",
+			   entries[i].name);
+		at = strlen(buf);
+	}
+	pager_list_free(entries, n);
+}
+
+static int
+unreachable(const struct swap_error *error, int r)
+{
+	char running[OTHERS_MAX] = "";
+
+	if (is_absent(r))
+		others(running, sizeof(running));
+	return say_failure("%s%s", say_why(error, r), running);
+}
+
+static int
+snapshot(struct swap_client *client, struct swap_stats *ret_stats)
+{
+	struct swap_error error = { 0 };
+	int r = swap_client_stats(client, ret_stats, &error);
+
+	swap_client_close(client);
+	if (r < 0)
+		return say_failure("%s", say_why(&error, r));
+	return EXIT_OK;
+}
+
+int
+reach_connect(const struct invocation *inv, struct swap_client **ret)
+{
+	struct swap_error error = { 0 };
+	const char *pager = wanted(inv);
+	int r;
+
+	if (pager != NULL && pager[0] == '\0')
+		return say_misuse(inv, "-p wants the name of a pager or the "
+				  "path of its socket");
+	if (pager != NULL && strcmp(pager, "kernel") == 0) {
+		say_failure("pager 'kernel': this swapctl does not manage the "
+			    "kernel's own swap; use swapon(8) and swapoff(8), "
+			    "or name a swapd's pager");
+		return EXIT_MISUSED;
+	}
+	r = swap_client_connect(pager, ret, &error);
+	return r < 0 ? unreachable(&error, r) : EXIT_OK;
+}
+
+int
+reach_stats(const struct invocation *inv, struct swap_stats *ret_stats)
+{
+	struct swap_client *client;
+	int r = reach_connect(inv, &client);
+
+	return r == EXIT_OK ? snapshot(client, ret_stats) : r;
+}
+
+static int
+reach_one(const struct pager_entry *entry, reach_fn *each, void *arg)
+{
+	struct swap_error error = { 0 };
+	struct swap_stats stats = { 0 };
+	struct swap_client *client;
+	int r = swap_client_connect(entry->path, &client, &error);
+
+	if (is_absent(r))
+		return EXIT_OK;
+	if (r < 0)
+		return say_failure("%s: %s", entry->path, say_why(&error, r));
+	r = snapshot(client, &stats);
+	if (r != EXIT_OK)
+		return r;
+	r = each(arg, entry, &stats);
+	swap_stats_clear(&stats);
+	return r;
+}
+
+int
+reach_all(reach_fn *each, void *arg)
+{
+	struct pager_entry *entries;
+	int status = EXIT_OK, r;
+	size_t n;
+
+	r = pager_list(&entries, &n);
+	if (r < 0)
+		return say_failure("cannot look for running pagers: %s",
+				   strerror(-r));
+	for (size_t i = 0; i < n; i++) {
+		r = reach_one(&entries[i], each, arg);
+		if (r != EXIT_OK)
+			status = r;
+	}
+	pager_list_free(entries, n);
+	return status;
+}
