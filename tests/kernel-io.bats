@@ -6,9 +6,9 @@ load lib/helpers
 
 @test "read, write, sendmsg, futex and direct I/O on a client's memory" {
 	require_uffd
-	start_swapd --ram 8M --on "$(make_swapfile 96M)"
+	start_swapd --ram 4M --on "$(make_swapfile 96M)"
 	run "$SWAPKIT_BUILD/tests/tools/kernel-io" --client t \
-		--file "$SWK_TMP/data" --ballast 32M
+		--file "$SWK_TMP/data" --ballast 16M
 	assert_success
 	assert_line "read, write: ok"
 	assert_line "sendmsg: ok"
@@ -18,3 +18,14 @@ load lib/helpers
 	stop_swapd
 }
 
+@test "the same on the heap under swaprun, where nothing is wired by hand" {
+	require_uffd
+	require_plain_build
+	start_swapd --ram 4M --on "$(make_swapfile 96M)"
+	run swaprun -p t -- "$SWAPKIT_BUILD/tests/tools/kernel-io" --heap \
+		--file "$SWK_TMP/data" --ballast 16M
+	assert_success
+	assert_line "direct I/O: ok"
+	assert_line "kernel-io: all good"
+	stop_swapd
+}

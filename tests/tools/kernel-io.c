@@ -31,7 +31,7 @@
 #include "util.h"
 
 #define CHUNK	((size_t)64 * 4096)
-#define ROUNDS	20
+#define ROUNDS	8
 
 struct test {
 	const char	*file;
