@@ -24,9 +24,9 @@
  * bringing in (for a copy also while that page of its source is busy, whose
  * owner waits for I/O alone).
  *
- * Read-ahead.  Each region remembers where its last page-in ended.  A fault
- * that goes on there doubles the window up to the cluster size, any other
- * halves it down to the single page.
+ * Read-ahead.  Each region remembers where a few recent page-ins ended.  A
+ * fault that goes on at one of them doubles that stream's window, up to the
+ * cluster size; any other fault reads a single page and starts a stream.
  */
 #include "fault.h"
 
@@ -48,6 +48,7 @@
 #include "util.h"
 
 #define MESSAGES_MAX	16	/* read from one region before the next */
+#define STREAM_GAP	8	/* pages that a sequential reader may skip */
 #define REFUSED_USEC	1000	/* before a page that the kernel refused */
 
 struct fault_thread {
@@ -264,25 +265,44 @@ fault_copy(struct fault *f)
 
 /* ---------------------------------------------------------- swapped pages */
 
+/*
+ * The stream that this fault belongs to: one that goes on here, or a little
+ * further where some pages were resident.  NULL: none.
+ */
+static struct region_stream *
+find_stream(struct fault *f)
+{
+	for (unsigned i = 0; i < REGION_STREAMS; i++) {
+		struct region_stream *stream = &f->region->stream[i];
+		uint64_t next = atomic_load_explicit(&stream->next_page,
+						     memory_order_relaxed);
+
+		if (next != 0 && f->page - next < STREAM_GAP)
+			return stream;
+	}
+	return NULL;
+}
+
 /* How many pages to read, the faulting one included, by the pattern. */
 static uint64_t
-window(struct fault *f)
+window(struct fault *f, struct region_stream **ret_stream)
 {
-	struct swap_region *region = f->region;
-	uint64_t next = atomic_load_explicit(&region->next_page,
-					     memory_order_relaxed);
-	unsigned n = atomic_load_explicit(&region->window,
-					  memory_order_relaxed);
+	struct region_stream *stream = find_stream(f);
+	unsigned n = 1;
 
-	if (f->page == next && next != 0)
-		n = n == 0 ? 2 : 2 * n;
-	else
-		n /= 2;
-	if (n > f->core->cluster)
-		n = f->core->cluster;
-	if (n < 1)
-		n = 1;
-	atomic_store_explicit(&region->window, n, memory_order_relaxed);
+	if (stream != NULL) {
+		n = 2 * atomic_load_explicit(&stream->window,
+					     memory_order_relaxed);
+		/* Hints may be written by two threads at once. */
+		n = n < 1 ? 1 : n > f->core->cluster ? f->core->cluster : n;
+	} else {
+		unsigned turn = atomic_fetch_add_explicit(&f->region->turn, 1,
+			memory_order_relaxed);
+
+		stream = &f->region->stream[turn % REGION_STREAMS];
+	}
+	atomic_store_explicit(&stream->window, n, memory_order_relaxed);
+	*ret_stream = stream;
 	return n;
 }
 
@@ -381,10 +401,11 @@ fault_in(struct fault *f)
 	struct swap_region *region = f->region;
 	bool in[SWAP_CLUSTER_MAX], lost, all_dirty;
 	uint64_t first, n, ngood, block;
+	struct region_stream *stream;
 	struct region_set *set;
 	int rc, error = 0;
 
-	n = pageio_cluster(object, f->page, 0, window(f) - 1,
+	n = pageio_cluster(object, f->page, 0, window(f, &stream) - 1,
 			   region->first_page,
 			   region->first_page + region->npages, &first);
 	n = take_pages(f, n);
@@ -420,7 +441,7 @@ fault_in(struct fault *f)
 	/* Its block is free now, which page-out may be waiting for. */
 	if (budget_free(&f->core->budget) == 0)
 		budget_kick(&f->core->budget);
-	atomic_store_explicit(&region->next_page, first + n,
+	atomic_store_explicit(&stream->next_page, first + n,
 			      memory_order_relaxed);
 	count(&f->core->counters.faults_in, 1);
 }

@@ -21,6 +21,17 @@
 
 struct region_table;
 
+/*
+ * A sequence of faults that goes upwards: where it goes on, and how many pages
+ * to read there at once.  A program often has a few at a time.
+ */
+#define REGION_STREAMS	4u
+
+struct region_stream {
+	_Atomic uint64_t next_page;
+	_Atomic unsigned window;
+};
+
 /* (c) constant; (a) atomic; (t) under the region table's lock. */
 struct swap_region {
 	struct region_table *table;	/* (c) */
@@ -36,9 +47,8 @@ struct swap_region {
 	unsigned	 users;		/* (t) sets, and fault threads */
 	_Atomic bool	 starved;	/* (a) faults wait for free pages */
 	_Atomic bool	 gone;		/* (a) its process has ended */
-	_Atomic uint64_t next_page;	/* (a) where a sequential reader goes
-					   on, a hint */
-	_Atomic unsigned window;	/* (a) pages to read at once, a hint */
+	struct region_stream stream[REGION_STREAMS]; /* (a) hints */
+	_Atomic unsigned turn;		/* (a) the stream to give up next */
 	struct mapping	*mapping;	/* (c) in-process regions only */
 };
 
