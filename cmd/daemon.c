@@ -73,6 +73,8 @@ daemon_log(void *arg, enum swap_log_level level, const char *message)
 {
 	const struct daemon *daemon = arg;
 
+	if (daemon->quiet && level > SWAP_LOG_WARNING)
+		return;
 	if (daemon->use_syslog)
 		syslog(syslog_priority(level), "%s", message);
 	else if (level < SWAP_LOG_DEBUG)

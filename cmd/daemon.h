@@ -18,6 +18,7 @@ void daemon_say(const char *fmt, ...) swap_printf(1, 2);
 /* A swap_log_fn; messages go to stderr, after daemon_ready() to syslog. */
 struct daemon {
 	bool	foreground;
+	bool	quiet;		/* nothing below a warning */
 	_Atomic bool use_syslog;	
 	int	ready_fd;	/* to the parent that waits; -1: none */
 };

@@ -5,12 +5,11 @@
  * The client of swapd is part of this module and must stay out of the memory
  * that it serves: it is called where mimalloc gives memory back, and it must
  * be able to work while a page of the heap waits for swapd.  Therefore the
- * module is linked with --wrap for the functions below.  Its own calls, and
- * jansson's, go to the C library's allocator, which nobody else in the process
- * uses; they do not go through the module's overrides of close() and others.
- *
- * mimalloc also overrides __libc_malloc() and its like, so the C library is
- * asked for its functions by its own handle.
+ * module is linked with --wrap for the functions below: its own calls do not go
+ * through its overrides of close() and others, and what it allocates is mapped,
+ * piece by piece.  That is what a child needs whose heap is to be brought back
+ * in the middle of fork(), where the C library's allocator is locked; a client
+ * has a handful of pieces, so whole pages for each are no waste.
  *
  * Descriptors.  A program that closes descriptors that it has not opened, as
  * daemons do, or puts a file on a number of its choice, as shells do, would
@@ -25,11 +24,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gnu/lib-names.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -40,6 +39,7 @@
 #include <unistd.h>
 
 #include "uffd.h"
+#include "util.h"
 
 /* The linker's names for what the module would call otherwise. */
 int __real_socket(int domain, int type, int protocol);
@@ -76,9 +76,9 @@ static struct {
 } thread_later;
 
 static void *
-find(void *handle, const char *name)
+find(const char *name)
 {
-	void *function = dlsym(handle, name);
+	void *function = dlsym(RTLD_NEXT, name);
 
 	if (function == NULL)
 		abort();
@@ -86,8 +86,7 @@ find(void *handle, const char *name)
 }
 
 /* A data pointer is a function pointer here, as POSIX wants of dlsym(). */
-#define FIND(handle, member) \
-	(*(void **)(void *)&real.member = find(handle, #member))
+#define FIND(member) (*(void **)(void *)&real.member = find(#member))
 
 /*
  * The first caller is mimalloc, on its way to being able to allocate: nothing
@@ -99,28 +98,13 @@ heap_libc(void)
 	if (swap_likely(atomic_load_explicit(&real_ready,
 					     memory_order_acquire)))
 		return &real;
-	FIND(RTLD_NEXT, open);
-	FIND(RTLD_NEXT, openat);
-	FIND(RTLD_NEXT, fcntl);
-	FIND(RTLD_NEXT, close);
-	FIND(RTLD_NEXT, syscall);
+	FIND(open);
+	FIND(openat);
+	FIND(fcntl);
+	FIND(close);
+	FIND(syscall);
 	atomic_store_explicit(&real_ready, true, memory_order_release);
 	return &real;
-}
-
-void
-heap_libc_start(void)
-{
-	void *libc;
-
-	heap_libc();
-	libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-	if (libc == NULL)
-		abort();
-	FIND(libc, malloc);
-	FIND(libc, calloc);
-	FIND(libc, realloc);
-	FIND(libc, free);
 }
 
 /* ------------------------------------------------------------ descriptors */
@@ -236,22 +220,68 @@ int __wrap_munmap(void *address, size_t length);
 int __wrap_madvise(void *address, size_t length, int advice);
 int __wrap_mprotect(void *address, size_t length, int prot);
 
+/* What stands before each piece; keeps it aligned as malloc(3) promises. */
+union piece {
+	size_t		mapped;
+	max_align_t	align;
+};
+
+static size_t
+piece_bytes(size_t size)
+{
+	size_t mask = page_bytes() - 1;
+
+	if (size > SIZE_MAX / 2)
+		return 0;
+	return (size + sizeof(union piece) + mask) & ~mask;
+}
+
 void *
 __wrap_malloc(size_t size)
 {
-	return heap_libc()->malloc(size);
+	size_t mapped = piece_bytes(size);
+	union piece *piece;
+
+	piece = mapped == 0 ? MAP_FAILED
+			    : __wrap_mmap(NULL, mapped, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (piece == MAP_FAILED) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	piece->mapped = mapped;
+	return piece + 1;
 }
 
 void *
 __wrap_calloc(size_t n, size_t size)
 {
-	return heap_libc()->calloc(n, size);
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		bytes = SIZE_MAX;
+	return __wrap_malloc(bytes);
 }
 
 void *
 __wrap_realloc(void *p, size_t size)
 {
-	return heap_libc()->realloc(p, size);
+	union piece *piece = p;
+	size_t mapped = piece_bytes(size);
+	long r;
+
+	if (p == NULL || mapped == 0)
+		return __wrap_malloc(size);
+	piece--;
+	if (piece->mapped == mapped)
+		return p;
+	r = heap_libc()->syscall(SYS_mremap, piece, piece->mapped, mapped,
+				 (long)MREMAP_MAYMOVE);
+	if (r == -1)
+		return NULL;
+	piece = (union piece *)r;
+	piece->mapped = mapped;
+	return piece + 1;
 }
 
 void *
@@ -263,20 +293,27 @@ __wrap_reallocarray(void *p, size_t n, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return heap_libc()->realloc(p, bytes);
+	return __wrap_realloc(p, bytes);
 }
 
 void
 __wrap_free(void *p)
 {
-	heap_libc()->free(p);
+	union piece *piece = p;
+	int saved = errno;
+
+	if (p == NULL)
+		return;
+	piece--;
+	__wrap_munmap(piece, piece->mapped);
+	errno = saved;
 }
 
 char *
 __wrap_strndup(const char *s, size_t n)
 {
 	size_t len = strnlen(s, n);
-	char *copy = heap_libc()->malloc(len + 1);
+	char *copy = __wrap_malloc(len + 1);
 
 	if (copy != NULL) {
 		memcpy(copy, s, len);
@@ -288,7 +325,7 @@ __wrap_strndup(const char *s, size_t n)
 char *
 __wrap_strdup(const char *s)
 {
-	return __wrap_strndup(s, SIZE_MAX - 1);
+	return __wrap_strndup(s, strlen(s));
 }
 
 int
@@ -302,7 +339,7 @@ __wrap_vasprintf(char **ret, const char *fmt, va_list args)
 	va_end(again);
 	if (n < 0)
 		return -1;
-	*ret = heap_libc()->malloc((size_t)n + 1);
+	*ret = __wrap_malloc((size_t)n + 1);
 	if (*ret == NULL)
 		return -1;
 	return vsnprintf(*ret, (size_t)n + 1, fmt, args);

@@ -369,7 +369,7 @@ start(void)
 	int saved = errno, r;
 	uint64_t size;
 
-	heap_libc_start();
+	heap_libc();
 	format_cut(heap.program, sizeof(heap.program), "%s",
 		   program_invocation_short_name);
 	if (pager == NULL || text == NULL)

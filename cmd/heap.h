@@ -22,10 +22,6 @@
 
 /* The C library's own functions, behind whatever overrides them. */
 struct heap_libc {
-	void	*(*malloc)(size_t);
-	void	*(*calloc)(size_t, size_t);
-	void	*(*realloc)(void *, size_t);
-	void	 (*free)(void *);
 	int	 (*open)(const char *, int, ...);
 	int	 (*openat)(int, const char *, int, ...);
 	int	 (*fcntl)(int, int, ...);
@@ -33,11 +29,8 @@ struct heap_libc {
 	long	 (*syscall)(long, ...);
 };
 
-/* Found at the first call, but for the allocator. */
+/* Found at the first call, which does not allocate. */
 const struct heap_libc *heap_libc(void);
-
-/* Once, before the module allocates. */
-void heap_libc_start(void);
 
 /* Is this one of the descriptors that the heap depends on? */
 bool heap_owns_fd(int fd);

@@ -62,6 +62,7 @@ struct options {
 	size_t		 ndevices;
 	pid_t		 until;		/* 0: no such process */
 	bool		 foreground;
+	bool		 quiet;
 	bool		 force;
 	bool		 stop;
 	bool		 remove_created;
@@ -83,7 +84,7 @@ struct swapd {
 };
 
 static const char usage_text[] =
-"usage: swapd [--name NAME] [--ram SIZE] [--foreground]\n"
+"usage: swapd [--name NAME] [--ram SIZE] [--foreground] [--quiet]\n"
 "             [[--priority N] [--create SIZE] [--force-device]\n"
 "              --on DEVICE]...\n"
 "             [--remove-created] [--cluster PAGES] [--full wait|fail]\n"
@@ -107,6 +108,7 @@ static const char help_text[] =
 "  --full wait|fail  a program that needs a page when RAM and swap are full\n"
 "                    waits (which is the default), or gets SIGBUS\n"
 "  --foreground      stay in the foreground, messages on stderr\n"
+"  --quiet           only warnings and errors\n"
 "  --until PID       end when this process and all clients have ended\n"
 "  --stop            hand all memory over to the clients and end\n"
 "  --force           at a start: give up memory that a swapd before left;\n"
@@ -211,7 +213,7 @@ full_option(struct options *o, const char *value)
 enum option_code {
 	OPT_NAME = 256, OPT_RAM, OPT_ON, OPT_PRIORITY, OPT_CREATE,
 	OPT_FORCE_DEVICE, OPT_REMOVE_CREATED, OPT_CLUSTER, OPT_FULL,
-	OPT_FOREGROUND, OPT_UNTIL, OPT_STOP, OPT_FORCE, OPT_VERSION, OPT_HELP,
+	OPT_FOREGROUND, OPT_QUIET, OPT_UNTIL, OPT_STOP, OPT_FORCE, OPT_VERSION, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -225,6 +227,7 @@ static const struct option long_options[] = {
 	{ "cluster", required_argument, NULL, OPT_CLUSTER },
 	{ "full", required_argument, NULL, OPT_FULL },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "until", required_argument, NULL, OPT_UNTIL },
 	{ "stop", no_argument, NULL, OPT_STOP },
 	{ "force", no_argument, NULL, OPT_FORCE },
@@ -296,6 +299,9 @@ start_option(struct options *o, int opt, const char *value)
 		break;
 	case OPT_FOREGROUND:
 		o->foreground = true;
+		break;
+	case OPT_QUIET:
+		o->quiet = true;
 		break;
 	case OPT_UNTIL:
 		o->until = (pid_t)number_option("--until", value, 1, INT32_MAX);
@@ -649,6 +655,7 @@ main(int argc, char **argv)
 	if (d.o.stop)
 		return stop_other(&d.o);
 	d.daemon.foreground = d.o.foreground;
+	d.daemon.quiet = d.o.quiet;
 	d.log.fn = daemon_log;
 	d.log.arg = &d.daemon;
 	r = daemon_start(&d.daemon);

@@ -183,8 +183,8 @@ static int
 make_arguments(struct private *p, const char *ram, const char *const *swap,
 	       size_t nswap)
 {
-	const char *const first[] = { p->swapd, "--foreground", "--name", p->name,
-				      "--until", p->until,
+	const char *const first[] = { p->swapd, "--foreground", "--quiet",
+				      "--name", p->name, "--until", p->until,
 				      "--remove-created" };
 	int r = 0;
 

@@ -140,7 +140,7 @@ import os
 a = list(range(3000000))
 print(sum(a), os.path.getsize("'"$SWK_TMP/swap"'"))'
 	assert_success
-	assert_line "4499998500000 134217728"
+	assert_output "4499998500000 134217728"
 	no_private_swapd() { ! pgrep -f -- "--on $SWK_TMP/swap"; }
 	wait_until 10 no_private_swapd
 	[ ! -e "$SWK_TMP/swap" ]
