@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The server and the client over a fake pager: what peers may do, what they
- * may not, and what is left of them when they go.
+ * The server over a fake pager: what peers may do, what they may not, and what
+ * is left of them when they go.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,191 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "server-fixture.h"
 
-#include "fake-pager.h"
-#include "ipc/client.h"
 #include "ipc/frame.h"
 #include "ipc/scan.h"
-#include "ipc/server.h"
 #include "ipc/state.h"
 #include "mapping.h"
 #include "util.h"
-
-#define PAGE	4096
-
-struct fixture {
-	char		 dir[32];
-	struct swap_pager pager;
-	struct server	*server;
-};
-
-static int
-remove_tree(const char *dir)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return system(command);
-}
-
-static int
-setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	const struct log log = { NULL, NULL };
-	struct swap_error error = { 0 };
-
-	strcpy(f->dir, "/tmp/swap-unit-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	assert_int_equal(chmod(f->dir, 0755), 0);
-	setenv("SWAPD_RUNTIME_DIR", f->dir, 1);
-	fake_init(&f->pager);
-	if (server_claim("unit", &log, &f->server, &error) < 0)
-		fail_msg("%s", error.message);
-	assert_int_equal(state_reset(server_paths(f->server)->state, NULL), 0);
-	assert_int_equal(server_start(f->server, &f->pager, &error), 0);
-	*state = f;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	server_free(f->server);
-	/* Whatever a test did, nothing may be left. */
-	assert_true(fake_becomes(&f->pager, &f->pager.nregions, 0));
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
-	fake_fini(&f->pager);
-	assert_int_equal(remove_tree(f->dir), 0);
-	free(f);
-	return 0;
-}
-
-static bool
-no_userfaultfd(void)
-{
-	uint64_t features;
-	int fd = uffd_open(-1, &features, NULL);
-
-	if (fd >= 0)
-		close(fd);
-	return fd < 0;
-}
-
-#define NEED_UFFD()	do { if (no_userfaultfd()) skip(); } while (0)
-#define NEED_ROOT()	do { if (geteuid() != 0) skip(); } while (0)
-
-/* -------------------------------------------------------------- raw peers */
-
-static int
-raw_open(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/unit.sock",
-		 getenv("SWAPD_RUNTIME_DIR"));
-	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int
-raw_send(int fd, const char *text)
-{
-	size_t len = strlen(text) + 1;
-
-	return send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
-}
-
-/* One answer; NULL: the connection was closed.  Fails after 5 seconds. */
-static const char *
-raw_answer(int fd)
-{
-	static char buf[65536];
-	size_t len = 0;
-
-	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-
-		if (poll(&p, 1, 5000) != 1)
-			return "(no answer)";
-		if (recv(fd, buf + len, 1, 0) != 1)
-			return NULL;
-		if (buf[len++] == '\0')
-			return buf;
-	}
-}
-
-static const char *
-raw_call(int fd, const char *method, const char *params)
-{
-	char text[1024];
-
-	snprintf(text, sizeof(text), "{\"method\":\"org.swapkit.Pager.%s\","
-		 "\"parameters\":{%s}}", method, params);
-	if (raw_send(fd, text) < 0)
-		return NULL;
-	return raw_answer(fd);
-}
-
-static void
-expect(const char *answer, const char *part)
-{
-	if (answer == NULL || strstr(answer, part) == NULL)
-		fail_msg("answer '%s' has no '%s'",
-			 answer == NULL ? "(closed)" : answer, part);
-}
-
-/* The server still answers. */
-static void
-expect_alive(void)
-{
-	int fd = raw_open();
-
-	expect(raw_call(fd, "Hello", "\"protocol\":1"), "\"pid\"");
-	close(fd);
-}
-
-static struct swap_client *
-connected(void)
-{
-	struct swap_error error = { 0 };
-	struct swap_client *client;
-
-	if (swap_client_connect("unit", &client, &error) < 0)
-		fail_msg("%s", error.message);
-	return client;
-}
-
-static struct swap_client_object *
-created(struct swap_client *client, const char *name, uint64_t size)
-{
-	struct swap_error error = { 0 };
-	struct swap_client_object *object;
-
-	if (swap_client_object_create(client, name, size, 0, &object,
-				      &error) < 0)
-		fail_msg("%s", error.message);
-	return object;
-}
-
-static struct swap_client_region *
-mapped(struct swap_client_object *object)
-{
-	struct swap_error error = { 0 };
-	struct swap_client_region *region;
-
-	if (swap_client_map(object, NULL, 0, swap_client_object_size(object),
-			    &region, &error) < 0)
-		fail_msg("%s", error.message);
-	return region;
-}
 
 /* ------------------------------------------------------------ the service */
 
@@ -336,51 +154,6 @@ hostile_sizes(void **state)
 
 /* ----------------------------------------------------------------- memory */
 
-static void
-memory(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	struct swap_client_object *object, *again;
-	struct swap_client_region *region;
-	struct swap_error error = { 0 };
-	struct swap_stats stats;
-	char *p;
-
-	NEED_UFFD();
-	object = created(client, "n \"q\" \xc3\xa9", 4 * PAGE);
-	assert_int_equal(swap_client_object_size(object), 4 * PAGE);
-	region = mapped(object);
-	p = swap_client_region_address(region);
-	p[0] = 'a';
-	p[4 * PAGE - 1] = 'z';
-	assert_int_equal(swap_client_object_open(client, "n \"q\" \xc3\xa9",
-						 &again, &error), 0);
-	assert_int_equal(swap_client_release(region, 0, PAGE), 0);
-	assert_int_equal(swap_client_release(region, 0, 5 * PAGE), -EINVAL);
-	assert_int_equal(swap_client_release(region, 1, PAGE), -EINVAL);
-	assert_int_equal(swap_client_wire(region, 0, PAGE, &error), 0);
-	assert_int_equal(swap_client_unwire(region, 0, PAGE), 0);
-	assert_int_equal(swap_client_wire(region, PAGE, PAGE, &error),
-			 -ENOMEM);
-	assert_string_equal(error.message, "no room for \"wired pages\"");
-	assert_true(fake_becomes(&f->pager, &f->pager.nreleased, 1));
-	assert_int_equal(swap_client_stats(client, &stats, &error), 0);
-	assert_int_equal(stats.nobjects, 1);
-	assert_int_equal(stats.clients, 1);
-	swap_stats_clear(&stats);
-	assert_int_equal(swap_client_map(object, NULL, PAGE, 4 * PAGE, &region,
-					 &error), -EINVAL);
-	assert_int_equal(swap_client_map(object, p, 0, PAGE, &region, &error),
-			 -EEXIST);
-	assert_int_equal(swap_client_unmap(region), 0);
-	assert_true(fake_becomes(&f->pager, &f->pager.nclients, 0));
-	swap_client_object_close(again);
-	swap_client_object_close(object);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
-	swap_client_close(client);
-}
-
 /* Send a call with one descriptor. */
 static const char *
 call_fd(int sock, const char *params, int fd)
@@ -509,36 +282,6 @@ abrupt_close(void **state)
 	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
 }
 
-static void
-closing_with_regions(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	char path[160], text[64] = "", want[32];
-	FILE *file;
-
-	NEED_UFFD();
-	mapped(created(client, NULL, PAGE));
-	mapped(created(client, NULL, PAGE));
-	assert_true(fake_becomes(&f->pager, &f->pager.nregions, 2));
-	assert_true(fake_becomes(&f->pager, &f->pager.nclients, 1));
-	/* Who has regions is on record. */
-	snprintf(path, sizeof(path), "%s/clients",
-		 server_paths(f->server)->state);
-	file = fopen(path, "re");
-	assert_non_null(file);
-	assert_non_null(fgets(text, sizeof(text), file));
-	fclose(file);
-	snprintf(want, sizeof(want), "%d ", (int)getpid());
-	assert_int_equal(strncmp(text, want, strlen(want)), 0);
-	swap_client_close(client);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
-	assert_true(fake_becomes(&f->pager, &f->pager.nclients, 0));
-	file = fopen(path, "re");
-	assert_null(fgets(text, sizeof(text), file));
-	fclose(file);
-}
-
 /*
  * A process that is killed while a child of it holds the socket: what it held
  * is freed all the same.
@@ -629,55 +372,6 @@ off_hang_up(void **state)
 	}
 }
 
-static int
-count_reports(void *arg, json_t *params, bool continues)
-{
-	unsigned *n = arg;
-
-	(void)params;
-	assert_true(continues);
-	return ++*n == 3;
-}
-
-static void
-off_interrupted(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	struct swap_error error = { 0 };
-	unsigned n = 0;
-
-	assert_int_equal(client_call_more(client, "Off",
-					  json_pack("{s:s}", "device",
-						    "/dev/x"),
-					  count_reports, &n, &error), -EINTR);
-	assert_int_equal(n, 3);
-	assert_true(fake_becomes(&f->pager, &f->pager.nstopped, 1));
-	assert_int_equal(client_call(client, "Status", NULL, NULL, &error),
-			 -ECONNRESET);
-	swap_client_close(client);
-}
-
-/* A descriptor that becomes readable interrupts a call that hangs. */
-static void
-off_interrupted_from_outside(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	int pipes[2];
-
-	assert_int_equal(pipe(pipes), 0);
-	assert_int_equal(write(pipes[1], "x", 1), 1);
-	client_interrupt_fd(client, pipes[0]);
-	assert_int_equal(client_call(client, "Off", json_pack("{s:s}",
-							      "device", "/x"),
-				     NULL, NULL), -EINTR);
-	assert_true(fake_becomes(&f->pager, &f->pager.nstopped, 1));
-	swap_client_close(client);
-	close(pipes[0]);
-	close(pipes[1]);
-}
-
 static void
 status_stream(void **state)
 {
@@ -692,28 +386,6 @@ status_stream(void **state)
 }
 
 /* ------------------------------------------------------------- permission */
-
-/* Run as uid 65534 in a child; its exit status is what went wrong. */
-static int
-as_nobody(int (*run)(void))
-{
-	int status;
-	pid_t child = fork();
-
-	if (child == 0) {
-		if (setgid(65534) < 0 || setuid(65534) < 0)
-			_exit(99);
-		_exit(run());
-	}
-	waitpid(child, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
-}
-
-static bool
-has(const char *answer, const char *part)
-{
-	return answer != NULL && strstr(answer, part) != NULL;
-}
 
 static int
 nobody_tries(void)
@@ -808,257 +480,6 @@ crowding(void **state)
 	assert_int_equal(as_nobody(nobody_hoards), 0);
 	expect_alive();
 	setrlimit(RLIMIT_NOFILE, &old);
-}
-
-static int
-nobody_maps(void)
-{
-	struct swap_client *client;
-	struct swap_client_object *object;
-	struct swap_client_region *region;
-	char *p;
-
-	if (swap_client_connect("unit", &client, NULL) < 0)
-		return 1;
-	if (swap_client_object_create(client, NULL, PAGE, 0, &object, NULL) < 0)
-		return 2;
-	if (swap_client_map(object, NULL, 0, PAGE, &region, NULL) < 0)
-		return 3;
-	p = swap_client_region_address(region);
-	p[0] = 1;
-	if (swap_client_unmap(region) < 0)
-		return 4;
-	swap_client_close(client);
-	return 0;
-}
-
-static void
-unprivileged_client(void **state)
-{
-	(void)state;
-	NEED_ROOT();
-	if (access("/dev/userfaultfd", R_OK | W_OK) < 0)
-		skip();
-	assert_int_equal(as_nobody(nobody_maps), 0);
-}
-
-/* ----------------------------------------------------------------- copies */
-
-static void
-copies(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *parent = connected(), *child, *other;
-	struct swap_client_object *object = created(parent, NULL, PAGE);
-	struct swap_client_object *copy;
-	char token[CLIENT_TOKEN_SIZE], path[128];
-	bool cut;
-
-	snprintf(path, sizeof(path), "%s", client_path(parent));
-	/* Nobody claims it in time. */
-	assert_int_equal(client_copy_begin(object, token), 0);
-	assert_int_equal(strlen(token), 32);
-	assert_int_equal(client_copy_wait(parent, token, 20000, &cut), 0);
-	assert_true(cut);
-	assert_true(fake_becomes(&f->pager, &f->pager.ncut, 1));
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
-	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
-			 -ENOENT);
-	/* Claimed once, and given up. */
-	assert_int_equal(client_copy_begin(object, token), 0);
-	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
-			 0);
-	assert_int_equal(client_copy_claim(path, token, &other, &copy, NULL),
-			 -ENOENT);
-	swap_client_close(child);
-	assert_int_equal(client_copy_wait(parent, token, 5000000, &cut), 0);
-	assert_false(cut);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
-	/* Claimed, and kept longer than the parent waits. */
-	assert_int_equal(client_copy_begin(object, token), 0);
-	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
-			 0);
-	assert_int_equal(client_copy_wait(parent, token, 20000, &cut), 0);
-	assert_true(cut);
-	assert_true(fake_becomes(&f->pager, &f->pager.ncut, 2));
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 2));
-	/* Closing the object alone does not end a claim. */
-	swap_client_object_close(copy);
-	swap_client_close(child);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
-	/* An offer dies with its parent. */
-	assert_int_equal(client_copy_begin(object, token), 0);
-	swap_client_close(parent);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
-}
-
-static void
-copy_claim_outlives_handle(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *parent = connected(), *child;
-	struct swap_client_object *object = created(parent, NULL, PAGE);
-	struct swap_client_object *copy;
-	char token[CLIENT_TOKEN_SIZE];
-	bool cut = false;
-
-	assert_int_equal(client_copy_begin(object, token), 0);
-	assert_int_equal(client_copy_claim(client_path(parent), token, &child,
-					   &copy, NULL), 0);
-	swap_client_object_close(copy);
-	/* The child's connection lives, so the parent waits. */
-	assert_int_equal(client_copy_wait(parent, token, 20000, &cut), 0);
-	assert_true(cut);
-	swap_client_close(child);
-	swap_client_close(parent);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
-}
-
-static char offered[CLIENT_TOKEN_SIZE];
-
-static int
-nobody_claims(void)
-{
-	char text[128];
-
-	snprintf(text, sizeof(text), "\"token\":\"%s\"", offered);
-	return has(raw_call(raw_open(), "ClaimCopy", text), "\"errno\":-2")
-		? 0 : 1;
-}
-
-static void
-copy_of_another_user(void **state)
-{
-	struct swap_client *parent = connected();
-	struct swap_client_object *object = created(parent, NULL, PAGE);
-
-	(void)state;
-	NEED_ROOT();
-	assert_int_equal(client_copy_begin(object, offered), 0);
-	assert_int_equal(as_nobody(nobody_claims), 0);
-	swap_client_close(parent);
-}
-
-/* ---------------------------------------------------------- notifications */
-
-/* A child of this threaded process makes threads of its own. */
-const char *__tsan_default_options(void);
-const char *
-__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-
-static sigjmp_buf bus_jump;
-
-static void
-on_bus(int sig)
-{
-	siglongjmp(bus_jump, sig);
-}
-
-/* Does touching this address give SIGBUS, within two seconds?  A race. */
-__attribute__((no_sanitize("thread")))
-static bool
-becomes_bus(const volatile char *p)
-{
-	struct sigaction act = { .sa_handler = on_bus }, old;
-	volatile bool bus = false;
-	volatile int i;
-
-	sigaction(SIGBUS, &act, &old);
-	for (i = 0; i < 1000 && !bus; i++) {
-		const struct timespec t = { .tv_nsec = 2000000 };
-
-		if (sigsetjmp(bus_jump, 1) == 0)
-			(void)*p;
-		else
-			bus = true;
-		nanosleep(&t, NULL);
-	}
-	sigaction(SIGBUS, &old, NULL);
-	return bus;
-}
-
-static void
-poison(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	struct swap_client_region *region;
-	struct pager_notify notify;
-	char *p, *other;
-
-	NEED_UFFD();
-	region = mapped(created(client, NULL, 3 * PAGE));
-	p = swap_client_region_address(region);
-	memset(p, 'x', 3 * PAGE);
-	notify = f->pager.last_notify;
-	/* An address that is not of a region is left alone. */
-	other = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	notify.poison(notify.arg, (uintptr_t)other, PAGE);
-	notify.poison(notify.arg, (uintptr_t)p + PAGE, PAGE);
-	assert_true(becomes_bus(p + PAGE));
-	assert_int_equal(p[0], 'x');
-	assert_int_equal(p[2 * PAGE], 'x');
-	other[0] = 1;
-	munmap(other, PAGE);
-	/* More than fit the ring must not do harm. */
-	for (int i = 0; i < 2000; i++)
-		notify.poison(notify.arg, (uintptr_t)p + PAGE, PAGE);
-	assert_int_equal(swap_client_unmap(region), 0);
-	swap_client_close(client);
-}
-
-static void
-handover(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	struct swap_client_object *object, *none;
-	struct swap_client_region *region;
-	struct swap_error error = { 0 };
-	char *p;
-
-	NEED_UFFD();
-	object = created(client, NULL, 2 * PAGE);
-	region = mapped(object);
-	p = swap_client_region_address(region);
-	memset(p, 'x', 2 * PAGE);
-	assert_int_equal(server_end(f->server, false, &error), 0);
-	assert_true(f->pager.handed_over);
-	assert_int_equal(server_ended(f->server), SERVER_HANDED_OVER);
-	assert_int_equal(server_end(f->server, false, &error), -EBUSY);
-	assert_int_equal(swap_client_object_create(client, NULL, PAGE, 0,
-						   &none, &error), -ESHUTDOWN);
-	assert_int_equal(swap_client_map(object, NULL, 0, PAGE, &region,
-					 &error), -ESHUTDOWN);
-	server_stop(f->server);
-	/* On its own now, even if the news arrives only with the end. */
-	assert_int_equal(swap_client_release(region, 0, PAGE), 0);
-	assert_int_equal(p[0], 0);
-	assert_int_equal(p[PAGE], 'x');
-	assert_int_equal(swap_client_wire(region, 0, PAGE, &error), 0);
-	assert_int_equal(swap_client_unwire(region, 0, PAGE), 0);
-	assert_int_equal(swap_client_unmap(region), 0);
-	swap_client_object_close(object);
-	swap_client_close(client);
-}
-
-static void
-gone_without_handover(void **state)
-{
-	struct fixture *f = *state;
-	struct swap_client *client = connected();
-	struct swap_client_region *region;
-
-	NEED_UFFD();
-	region = mapped(created(client, NULL, PAGE));
-	server_stop(f->server);
-	assert_int_equal(swap_client_release(region, 0, PAGE), -ECONNRESET);
-	assert_int_equal(swap_client_unmap(region), 0);
-	swap_client_close(client);
 }
 
 static void
@@ -1173,8 +594,6 @@ foreign_directory(void **state)
 	assert_non_null(strstr(error.message, "65534"));
 }
 
-#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(void)
 {
@@ -1183,27 +602,16 @@ main(void)
 		TEST(hostile_closed),
 		TEST(hostile_answered),
 		TEST(hostile_sizes),
-		TEST(memory),
 		TEST(map_refused),
 		TEST(foreign_handles),
 		TEST(surplus_fds),
 		TEST(abrupt_close),
-		TEST(closing_with_regions),
 		TEST(death_with_child),
 		TEST(devices),
 		TEST(off_hang_up),
-		TEST(off_interrupted),
-		TEST(off_interrupted_from_outside),
 		TEST(status_stream),
 		TEST(permission),
 		TEST(crowding),
-		TEST(unprivileged_client),
-		TEST(copies),
-		TEST(copy_claim_outlives_handle),
-		TEST(copy_of_another_user),
-		TEST(poison),
-		TEST(handover),
-		TEST(gone_without_handover),
 		TEST(stop_call),
 		TEST(stop_with_slow_reader),
 		TEST(second_of_a_name),
