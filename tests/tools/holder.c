@@ -137,10 +137,14 @@ main(int argc, char **argv)
 
 	if (argc < 3 || parse_size(argv[2], &size) < 0)
 		return 2;
-	if (swap_client_connect(argv[1], &client, &error) < 0 ||
-	    get_object(client, argv[3], size, &object, &error) < 0 ||
+	if (swap_client_connect(argv[1], &client, &error) < 0) {
+		printf("holder: %s\n", error.message);
+		return 1;
+	}
+	if (get_object(client, argv[3], size, &object, &error) < 0 ||
 	    swap_client_map(object, NULL, 0, size, &region, &error) < 0) {
 		printf("holder: %s\n", error.message);
+		swap_client_close(client);
 		return 1;
 	}
 	memory = swap_client_region_address(region);
