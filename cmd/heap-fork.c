@@ -89,18 +89,19 @@ static struct {
 	sigset_t		 mask;		/* [f] the forking thread's */
 	int			 alive[2];	/* [f] the pipe; -1: none */
 	int			 held;		/* in a child: its end of it */
-	int			 ordinary;	/* [f] handed over: the memory */
-	bool			 own_stack;	/* [f] signals are on stack[] */
+	int			 ordinary;	/* [f] handed over: its memfd */
+	bool			 own_stack;	/* [f] fault_stack in use */
 	struct sigaction	 previous[ARRAY_SIZE(faults)];
 	locale_t		 plain;		/* the C locale */
-	/* For a thread whose stack is in the heap; malloc() made it. */
-	char			 stack[STACK_BYTES];
 } f = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.alive = { -1, -1 },
 	.held = -1,
 	.ordinary = -1,
 };
+
+/* [f] For a thread whose own stack is in the heap; malloc() made it. */
+static char fault_stack[STACK_BYTES];
 
 /* ----------------------------------------------------------------- claim */
 
@@ -113,21 +114,35 @@ tell_lost(const char *why)
 		 heap_program());
 }
 
+/* Where the heap was, nothing else may come to be before the copy does. */
+static bool
+keep_place(void *start, size_t length)
+{
+	return mmap(start, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+		    MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED;
+}
+
 static int
 map_copy(struct heap_service *s, struct swap_error *error)
 {
 	uintptr_t start, end;
+	bool kept;
 	int r;
 
 	if (f.began < 0)
 		return f.began;
+	heap_range(&start, &end);
+	kept = keep_place((void *)start, end - start);
 	r = client_copy_claim(heap_pager(), f.token, &s->client, &s->object,
 			      error);
+	if (kept)
+		munmap((void *)start, end - start);
 	if (r < 0)
 		return r;
-	heap_range(&start, &end);
+	heap_pool_open();
 	r = swap_client_map(s->object, (void *)start, 0, end - start,
 			    &s->region, error);
+	heap_pool_close();
 	if (r == 0)
 		madvise((void *)start, end - start, MADV_DONTDUMP);
 	return r;
@@ -264,9 +279,9 @@ heap_fault(int sig)
 		tell_lost("it was not made by fork(3)");
 	else if (sig == SIGBUS && state == STATE_COPY)
 		heap_say("process %d is a fork of '%s', and its copy of the "
-			 "heap was cut off after %u s: a child must run exec(3) "
-			 "by then; run '%s' without swaprun, or make it use "
-			 "posix_spawn(3)", (int)getpid(), heap_program(),
+			 "heap was cut off after %u s: a child must run "
+			 "exec(3) by then; run '%s' without swaprun, or make "
+			 "it use posix_spawn(3)", (int)getpid(), heap_program(),
 			 COPY_SECONDS, heap_program());
 	else if (sig == SIGBUS)
 		heap_say("process %d ('%s') has lost a page of its heap, which "
@@ -323,7 +338,10 @@ restore(int sig)
 static void
 use_stack(void)
 {
-	stack_t stack = { .ss_sp = f.stack, .ss_size = sizeof(f.stack) }, now;
+	stack_t stack = {
+		.ss_sp = fault_stack,
+		.ss_size = sizeof(fault_stack),
+	}, now;
 	uintptr_t start, end;
 
 	f.own_stack = heap_clip(&now, 1, &start, &end) &&

@@ -59,6 +59,9 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 /* Where their numbers begin, below the limit: out of reach of select(). */
 #define FDS_CEILING	1024u
 
+/* What a client with one object and one region allocates, and more. */
+#define POOL_BYTES	((size_t)64 << 10)
+
 /*
  * Overrides have no context to be handed, so these are the process's.
  */
@@ -222,9 +225,54 @@ int __wrap_mprotect(void *address, size_t length, int prot);
 
 /* What stands before each piece; keeps it aligned as malloc(3) promises. */
 union piece {
-	size_t		mapped;
+	size_t		bytes;		/* mapped, or taken from the pool */
 	max_align_t	align;
 };
+
+/*
+ * A child that maps its heap where its parent's was must not find something
+ * there that has been mapped meanwhile: then pieces come from here.
+ */
+static struct {
+	union piece	memory[POOL_BYTES / sizeof(union piece)];
+	size_t		used;		/* of them */
+	bool		open;
+} pool;
+
+void
+heap_pool_open(void)
+{
+	pool.used = 0;
+	pool.open = true;
+}
+
+void
+heap_pool_close(void)
+{
+	pool.open = false;
+}
+
+static bool
+in_pool(const union piece *piece)
+{
+	return piece >= pool.memory &&
+	       piece < pool.memory + ARRAY_SIZE(pool.memory);
+}
+
+static union piece *
+take_from_pool(size_t size)
+{
+	size_t n = 1 + (size + sizeof(union piece) - 1) / sizeof(union piece);
+	union piece *piece = &pool.memory[pool.used];
+
+	if (!pool.open || size > POOL_BYTES ||
+	    n > ARRAY_SIZE(pool.memory) - pool.used)
+		return NULL;
+	pool.used += n;
+	memset(piece, 0, n * sizeof(*piece));
+	piece->bytes = n * sizeof(*piece);
+	return piece + 1;
+}
 
 static size_t
 piece_bytes(size_t size)
@@ -239,17 +287,19 @@ piece_bytes(size_t size)
 void *
 __wrap_malloc(size_t size)
 {
-	size_t mapped = piece_bytes(size);
-	union piece *piece;
+	size_t bytes = piece_bytes(size);
+	union piece *piece = take_from_pool(size);
 
-	piece = mapped == 0 ? MAP_FAILED
-			    : __wrap_mmap(NULL, mapped, PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (piece != NULL)
+		return piece;
+	piece = bytes == 0 ? MAP_FAILED
+			   : __wrap_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (piece == MAP_FAILED) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	piece->mapped = mapped;
+	piece->bytes = bytes;
 	return piece + 1;
 }
 
@@ -263,25 +313,30 @@ __wrap_calloc(size_t n, size_t size)
 	return __wrap_malloc(bytes);
 }
 
+static void *
+move_piece(union piece *piece, size_t size)
+{
+	void *copy = __wrap_malloc(size);
+
+	if (copy != NULL) {
+		memcpy(copy, piece + 1,
+		       min_u64(size, piece->bytes - sizeof(*piece)));
+		__wrap_free(piece + 1);
+	}
+	return copy;
+}
+
 void *
 __wrap_realloc(void *p, size_t size)
 {
 	union piece *piece = p;
-	size_t mapped = piece_bytes(size);
-	long r;
 
-	if (p == NULL || mapped == 0)
+	if (p == NULL)
 		return __wrap_malloc(size);
 	piece--;
-	if (piece->mapped == mapped)
+	if (size <= piece->bytes - sizeof(*piece))
 		return p;
-	r = heap_libc()->syscall(SYS_mremap, piece, piece->mapped, mapped,
-				 (long)MREMAP_MAYMOVE);
-	if (r == -1)
-		return NULL;
-	piece = (union piece *)r;
-	piece->mapped = mapped;
-	return piece + 1;
+	return move_piece(piece, size);
 }
 
 void *
@@ -305,7 +360,8 @@ __wrap_free(void *p)
 	if (p == NULL)
 		return;
 	piece--;
-	__wrap_munmap(piece, piece->mapped);
+	if (!in_pool(piece))
+		__wrap_munmap(piece, piece->bytes);
 	errno = saved;
 }
 

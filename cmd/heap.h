@@ -38,6 +38,13 @@ bool heap_owns_fd(int fd);
 int heap_next_fd(unsigned first, unsigned last);
 
 /*
+ * From open to close, the module allocates from a pool; what was allocated
+ * from it before is gone.
+ */
+void heap_pool_open(void);
+void heap_pool_close(void);
+
+/*
  * From defer to start, a thread that the client makes is not made, but noted.
  * 0, or a negative errno.
  */

@@ -59,22 +59,43 @@ scan_find(const char *json, const char *key)
 	return NULL;
 }
 
+/*
+ * Digits by hand: strtoll(3) looks into the program's locale, which may lie in
+ * memory that only the caller's work brings back.
+ */
+static int
+read_int(const char *p, const char **ret_end, int64_t *ret_value)
+{
+	bool negative = *p == '-';
+	int64_t value = 0;
+
+	p += negative;
+	if (*p < '0' || *p > '9')
+		return -EINVAL;
+	/* Downwards, since there is one negative number more. */
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_sub_overflow(value, *p - '0', &value))
+			return -EINVAL;
+	if (!negative && __builtin_sub_overflow(0, value, &value))
+		return -EINVAL;
+	*ret_end = p;
+	*ret_value = value;
+	return 0;
+}
+
 int
 scan_int(const char *json, const char *key, int64_t *ret_value)
 {
-	const char *p = scan_find(json, key);
-	long long value;
-	char *end;
+	const char *p = scan_find(json, key), *end;
+	int64_t value;
 
 	if (p == NULL)
 		return -ENOENT;
-	if (*p != '-' && (*p < '0' || *p > '9'))
+	if (read_int(p, &end, &value) < 0)
 		return -EINVAL;
-	errno = 0;
-	value = strtoll(p, &end, 10);
 	/* What follows ends the value: not a fraction, not the text's end. */
-	if (errno != 0 || end == p || *end == '\0' ||
-	    strchr(",}] \t\r\n", *end) == NULL)
+	if (*end == '\0' || strchr(",}] \t\r\n", *end) == NULL)
 		return -EINVAL;
 	*ret_value = value;
 	return 0;
