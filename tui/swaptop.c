@@ -179,9 +179,12 @@ draw(const struct watch *watch, struct engine *engine,
 	struct lines lines;
 
 	engine_begin(engine, terminal_is_utf8(), &lines);
-	if (error->message[0] != '\0')
+	if (error->message[0] != '\0') {
 		lines_put(&lines, LINE_ALARM, "! %s", error->message);
-	/* What was true last is better than nothing, below that line. */
+		lines_put(&lines, LINE_PLAIN, "  Below is what was seen last; "
+			  "looking again.");
+	}
+	/* What was true last is better than nothing, below those lines. */
 	if (watch->nstats > 0)
 		show(watch, &lines);
 }

@@ -40,7 +40,8 @@ view_objects(const struct swap_stats *now, const struct swap_stats *before,
 	size_t width = NAME_LEAST, shown = now->nobjects;
 
 	(void)before;
-	if (now->nobjects == 0)
+	/* A heading without a row below it says nothing. */
+	if (now->nobjects == 0 || lines->left < 3)
 		return;
 	for (size_t i = 0; i < now->nobjects; i++)
 		width = max_u64(width, strlen(now->objects[i].name));
