@@ -18,7 +18,7 @@ list_sources()
 		-o -path ".${build#"$SWAPKIT_SRC"}" \) \
 		-prune -o -type f \
 		! -name Makefile.in ! -name '*.varlink.h' \
-		! -path ./configure ! -path ./config.status ! -path ./libtool \
+		! -path ./configure ! -name '*~' ! -path ./config.status ! -path ./libtool \
 		! -path ./config.sh ! -path ./tests/config.sh \
 		-printf '%P\0')
 }
