@@ -379,3 +379,38 @@ memfd_kib()
 	assert_success
 	stop_swapd
 }
+
+@test "readiness is told to a service manager" {
+	python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+s.settimeout(20)
+print(s.recv(100).decode(), flush=True)' "$SWK_TMP/notify" \
+		>"$SWK_TMP/told" 3>&- &
+	listener=$!
+	register_pid "$listener"
+	wait_until 5 [ -S "$SWK_TMP/notify" ]
+	NOTIFY_SOCKET=$SWK_TMP/notify start_swapd --ram 4M
+	wait "$listener"
+	run cat "$SWK_TMP/told"
+	assert_output --partial "READY=1"
+	stop_swapd
+}
+
+@test "in the background: ready when the command returns, failure is told" {
+	run swapd --name t --ram 4M 3>&-
+	assert_success
+	pid=$(swapctl -p t status --json |
+		sed -n 's/^  "pid": *\([0-9]*\),/\1/p')
+	register_pid "$pid"
+	run swapd --name t --ram 4M 3>&-
+	assert_failure 1
+	assert_output --partial "$pid"
+	run swapd --name t --stop
+	assert_success
+	wait_until 10 process_ended "$pid"
+	run swapd --name t --ram 4M --on /nonexistent/device 3>&-
+	assert_failure 1
+	assert_output --partial "/nonexistent/device"
+}
