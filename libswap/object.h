@@ -10,7 +10,8 @@
  *	CLEAN	 in the memfd, write-protected in every region; its block, if
  *		 it has one, holds the same
  *	DIRTY	 in the memfd, no block; may be written at any time
- *	POISON	 lost: whoever touches it gets SIGBUS
+ *	POISON	 lost: whoever touches it gets SIGBUS.  Also what a copy could
+ *		 not take from its source, and what did not fit (FULL_FAILS)
  *
  *	        fault_zero                  fault_write
  *	EMPTY ------------> DIRTY <------------------------- CLEAN

@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "copy.h"
 #include "pageio.h"
@@ -237,23 +238,37 @@ pageback_blocks(struct pageback *pb)
 /* ------------------------------------------------------------- wiring */
 
 /*
- * Memory for an owned page without contents of its own.  Written, not only
- * allocated: what fallocate(2) leaves is a hole to SEEK_DATA, by which a fault
- * finds out whether a page is there.
+ * Zeros where the memfd has nothing.  By a mapping, since writing could wipe
+ * out what a program has put there after a handover, when owning the page does
+ * not keep it out any more; and what fallocate(2) makes is a hole to
+ * SEEK_DATA, by which a fault finds out whether a page is there.
  */
+static int
+fill_hole(const struct swap_object *object, uint64_t page)
+{
+	void *mem = mmap(NULL, page_bytes(), PROT_READ, MAP_SHARED,
+			 object->memfd, (off_t)(page << page_shift()));
+	int rc;
+
+	if (mem == MAP_FAILED)
+		return -errno;
+	rc = madvise(mem, page_bytes(), MADV_POPULATE_READ) < 0 ? -errno : 0;
+	munmap(mem, page_bytes());
+	return rc;
+}
+
+/* Memory for an owned page without contents of its own. */
 static int
 fill_new(struct pageback *pb, struct swap_object *object, uint64_t page,
 	 bool ask_source)
 {
-	int rc = 0;
+	int rc;
 
-	if (ask_source) {
-		object_lock(object);
-		rc = copy_fetch(object, page, pb->buf);
-		object_unlock(object);
-	} else {
-		memset(pb->buf, 0, page_bytes());
-	}
+	if (!ask_source)
+		return fill_hole(object, page);
+	object_lock(object);
+	rc = copy_fetch(object, page, pb->buf);
+	object_unlock(object);
 	if (rc < 0)
 		return rc;
 	return pwrite_full(object->memfd, pb->buf, page_bytes(),

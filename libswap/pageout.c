@@ -314,11 +314,7 @@ record(struct run *run, uint64_t i)
 	return false;
 }
 
-/*
- * Step 4 for a run whose pages are clean or have been written.  What was
- * prepared in the map and not used is given back before anybody else can own
- * the page.
- */
+/* Step 4 for a run whose pages are clean or have been written. */
 static uint64_t
 run_finish(struct run *run)
 {
@@ -331,9 +327,6 @@ run_finish(struct run *run)
 		while (i < run->n && record(run, i))
 			i++;
 		stay = i < run->n ? 1 : 0;
-		if (run->block != NULL)
-			swapmap_unprepare(run->object->map, run->page + i,
-					  stay);
 		object_unlock(run->object);
 		gone += drop(run, first, i - first);
 		keep(run, i, stay);

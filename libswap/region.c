@@ -10,8 +10,9 @@
  *	    been write-protected in it: nobody can dirty a page unseen.
  *	R2  After region_leave() no ioctl touches the region's addresses: they
  *	    may be mapped to something else by then.
- *	R3  Protecting a page in a region whose process lives either works or
- *	    fails loudly: a page-out that cannot protect gives its page up.
+ *	R3  Protecting a page in a region whose process lives, and has it
+ *	    mapped, either works or fails loudly: a page-out that cannot
+ *	    protect gives its page up.
  *
  * Costs: joining looks at one byte a page; protecting, copying and waking are
  * one system call for a run of pages.
@@ -532,8 +533,10 @@ regions_heal(struct region_set *set, const struct swap_object *object,
 	for (unsigned i = 0; set != NULL && i < set->n; i++) {
 		if (!region_has(set->region[i], page))
 			continue;
-		/* A new page replaces the mark; only one region at a time can
-		 * have one put in. */
+		/*
+		 * A new page replaces the mark; the kernel puts it in where
+		 * the memfd has none, that is in one region at a time.
+		 */
 		(void)region_zero(set->region[i], page);
 		(void)object_punch(object, page, 1);
 	}

@@ -1,0 +1,865 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pager in one process when things go wrong or end: devices that fail or
+ * are taken away, a pager that ends, sources of copies that go, a kernel that
+ * refuses, and a program that does to its memory what it likes.
+ *
+ * Every test ends with nothing in use and nothing resident (env_end()).  An
+ * argument selects tests by a pattern ("test_copy_*").
+ */
+#include "pager-fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "uffd.h"
+
+/* ------------------------------------------------------------ device faults */
+
+static void
+test_write_error(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_stats stats;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	/* Two blocks within the first clusters cannot be written. */
+	fault.write_lo = 20;
+	fault.write_hi = 22;
+	a = area_new(env, 1024, 0);
+	for (uint32_t version = 1; version < 4; version++) {
+		write_pages(&a, 0, 1024, version);
+		check_pages(&a, 0, 1024, version);
+	}
+	/* In at most two clusters, and each once alone: then never again. */
+	assert_in_range(fault.write_hits, 2, 4);
+	check_blocks(env);
+	stats = stats_of(env);
+	assert_int_equal(stats.devices[0].flags, SWAP_DEVICE_DEGRADED);
+	assert_int_equal(stats.devices[0].bad_bytes, 2 * PAGE);
+	assert_int_equal(stats.counters.poisoned_pages, 0);
+	swap_stats_clear(&stats);
+	area_end(&a);
+	env_end(env);
+}
+
+/* Nothing can be written at all: everybody waits, nothing is lost. */
+static void
+test_write_error_all(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct filler filler;
+	struct area a;
+	pthread_t thread;
+
+	(void)state;
+	must_attach(env, 0, MIB);
+	fault.write_lo = 0;
+	fault.write_hi = UINT64_MAX;
+	a = area_new(env, 400, 0);
+	filler = (struct filler){ &a, 0, 400, 1, 0, false };
+	pthread_create(&thread, NULL, filler_main, &filler);
+	wait_full(env);
+	assert_false(atomic_load(&filler.done));
+	memset(&fault, 0, sizeof(fault));
+	must_attach(env, 1, 4 * MIB);
+	pthread_join(thread, NULL);
+	check_pages(&a, 0, 400, 1);
+	area_end(&a);
+	env_end(env);
+}
+
+/* What page-out prepares in a map and cannot use does not add up. */
+static void
+test_map_memory(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	size_t before, after;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	fault.write_lo = 0;
+	fault.write_hi = UINT64_MAX;
+	a = area_new(env, 65536, 0);
+	before = swapmap_memory(a.object->map);
+	for (uint64_t round = 0; round < 16; round++) {
+		unsigned hits = fault.write_hits;
+
+		for (uint64_t i = 0; i < 240; i++)
+			a.mem[(round * 240 + i) * 16 * WORDS] = i;
+		while (fault.write_hits < hits + 120)
+			usleep(1000);
+		assert_int_equal(swap_region_release(a.region, 0,
+						     a.npages * PAGE), 0);
+	}
+	after = swapmap_memory(a.object->map);
+	/* 16 rounds have prepared 2000 leaves of 128 bytes or more. */
+	assert_in_range(after - before, 0, 100000);
+	area_end(&a);
+	env_end(env);
+}
+
+static void
+read_errors(bool old_kernel)
+{
+	struct env *env = env_new(MIB, 0);
+	char text[64];
+	struct area a, other;
+
+	if (old_kernel)
+		env->pager->uffd_features &= ~(uint64_t)UFFD_FEATURE_POISON;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 64, 0);
+	other = area_new(env, 600, 0);
+	write_pages(&a, 0, 64, 1);
+	push_out(&a, 0, 64, &other);
+	/* The block of one page of the middle. */
+	object_lock(a.object);
+	fault.read_lo = swapmap_get(a.object->map, 30);
+	object_unlock(a.object);
+	fault.read_hi = fault.read_lo + 1;
+	check_pages(&a, 0, 30, 1);
+	assert_true(gives_bus(a.mem + 30 * WORDS, false));
+	assert_true(gives_bus(a.mem + 30 * WORDS + 5, true));
+	memset(&fault, 0, sizeof(fault));
+	assert_true(gives_bus(a.mem + 30 * WORDS, false));
+	check_pages(&a, 31, 33, 1);
+	snprintf(text, sizeof(text), "object %" PRIu64,
+		 pager_object_id(a.object));
+	assert_int_equal(logged(env, text), 1);
+	assert_int_equal(logged(env, "page 30 cannot be read"), 1);
+	assert_int_equal(totals_of(env).counters.poisoned_pages, 1);
+	assert_int_equal(swap_region_wire(a.region, 29 * PAGE, 2 * PAGE, NULL),
+			 -EIO);
+	push_out(&a, 0, 64, &other);
+	check_pages(&a, 0, 30, 1);
+	check_pages(&a, 31, 33, 1);
+	check_blocks(env);
+	/* Given up it is an empty page again. */
+	if (!old_kernel) {
+		assert_int_equal(swap_region_release(a.region, 30 * PAGE,
+						     PAGE), 0);
+		check_pages(&a, 30, 1, 0);
+		write_pages(&a, 30, 1, 1);
+		push_out(&a, 0, 64, &other);
+		check_pages(&a, 0, 64, 1);
+	}
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
+static void
+test_read_error(void **state)
+{
+	(void)state;
+	read_errors(false);
+}
+
+static void
+test_read_error_old_kernel(void **state)
+{
+	(void)state;
+	read_errors(true);
+}
+
+static void
+test_device_gone(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	uint64_t nlost = 0, nbus = 0;
+	struct swap_stats stats;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	fault.vanish = true;
+	for (uint64_t i = 0; i < 1024; i++)
+		nlost += gives_bus(a.mem + i * WORDS, false);
+	assert_in_range(nlost, 700, 1023);
+	stats = stats_of(env);
+	assert_true(stats.devices[0].flags & SWAP_DEVICE_GONE);
+	assert_int_equal(stats.swap_bytes, 0);
+	swap_stats_clear(&stats);
+	assert_int_equal(logged(env, "pages that were on it only"), 1);
+	/* The pager lives; nothing is zeros that was not. */
+	must_attach(env, 1, 8 * MIB);
+	for (uint64_t i = 0; i < 1024; i++) {
+		if (gives_bus(a.mem + i * WORDS, false))
+			nbus++;
+		else
+			check_pages(&a, i, 1, 1);
+	}
+	assert_int_equal(nbus, nlost);
+	check_ok(swap_device_detach(env->pager, env->device[0], NULL, NULL,
+				    &error), &error);
+	assert_int_equal(swap_region_release(a.region, 0, 1024 * PAGE), 0);
+	write_pages(&a, 0, 1024, 2);
+	check_pages(&a, 0, 1024, 2);
+	area_end(&a);
+	env_end(env);
+}
+
+/* ------------------------------------------------------------------ detach */
+
+static int
+stop_at_once(void *arg, const struct swap_progress *progress)
+{
+	assert_true(progress->done_bytes <= progress->total_bytes);
+	++*(unsigned *)arg;
+	return 1;
+}
+
+static int
+count_calls(void *arg, const struct swap_progress *progress)
+{
+	assert_true(progress->done_bytes <= progress->total_bytes);
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static void
+test_detach(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct swap_stats stats;
+	unsigned calls = 0;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 6 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	/* It holds more than RAM has room for. */
+	assert_int_equal(swap_device_detach(env->pager, env->device[0], NULL,
+					    NULL, &error), -ENOMEM);
+	assert_int_equal(swap_device_detach(env->pager, env->device[1], NULL,
+					    NULL, &error), -ENXIO);
+	must_attach(env, 1, 6 * MIB);
+	assert_int_equal(swap_device_detach(env->pager, env->device[0],
+					    stop_at_once, &calls, &error),
+			 -EINTR);
+	assert_int_equal(calls, 1);
+	stats = stats_of(env);
+	assert_int_equal(stats.devices[0].flags, 0);
+	swap_stats_clear(&stats);
+	check_pages(&a, 0, 1024, 1);
+	write_pages(&a, 0, 1024, 2);
+	check_ok(swap_device_detach(env->pager, env->device[0], count_calls,
+				    &calls, &error), &error);
+	assert_true(calls > 1);
+	check_pages(&a, 0, 1024, 2);
+	check_blocks(env);
+	assert_int_equal(totals_of(env).ndevices, 0);
+	area_end(&a);
+	env_end(env);
+}
+
+/* What cannot be read stays on the device, which is in service again. */
+static void
+test_detach_read_error(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	uint64_t nbus = 0;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 6 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	must_attach(env, 1, 6 * MIB);
+	fault.read_lo = 100;
+	fault.read_hi = 104;
+	assert_int_equal(swap_device_detach(env->pager, env->device[0], NULL,
+					    NULL, &error), -EIO);
+	check_blocks(env);
+	for (uint64_t i = 0; i < 1024; i++)
+		nbus += gives_bus(a.mem + i * WORDS, false);
+	/* The same blocks of the other device fail, too. */
+	assert_in_range(nbus, 1, 8);
+	assert_int_equal(totals_of(env).counters.poisoned_pages, nbus);
+	memset(&fault, 0, sizeof(fault));
+	check_ok(swap_device_detach(env->pager, env->device[0], NULL, NULL,
+				    &error), &error);
+	area_end(&a);
+	env_end(env);
+}
+
+/* ---------------------------------------------------------------- handover */
+
+struct writer {
+	const struct area *a;
+	uint64_t	 first, n, seed;
+	uint32_t	*version;
+	atomic_bool	*stop;
+};
+
+static void *
+writer_main(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!atomic_load(w->stop)) {
+		uint64_t page = w->first + next_random(&w->seed) % w->n;
+
+		check_pages(w->a, page, 1, w->version[page]);
+		write_pages(w->a, page, 1, ++w->version[page]);
+	}
+	return NULL;
+}
+
+static void
+test_handover(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct swap_region *region;
+	uint32_t version[1024] = { 0 };
+	struct writer writer[2];
+	pthread_t thread[2];
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		writer[i] = (struct writer){ &a, i * 512, 512, i + 1, version,
+					     &env->stop };
+		pthread_create(&thread[i], NULL, writer_main, &writer[i]);
+	}
+	while (totals_of(env).counters.pageouts < 20)
+		usleep(1000);
+	/* With memory that is short it fails, and all is as before. */
+	fault.put_errno = ENOSPC;
+	assert_int_equal(swap_pager_close(env->pager, &error), -ENOSPC);
+	fault.put_errno = 0;
+	assert_int_equal(totals_of(env).counters.poisoned_pages, 0);
+	usleep(50000);
+	check_ok(swap_pager_close(env->pager, &error), &error);
+	usleep(10000);
+	atomic_store(&env->stop, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	for (uint64_t i = 0; i < 1024; i++)
+		check_pages(&a, i, 1, version[i]);
+	/* Ordinary memory; but nobody is there for a new region. */
+	assert_int_equal(swap_object_map(a.object, NULL, 0, PAGE, &region,
+					 &error), -ESHUTDOWN);
+	assert_int_equal(swap_region_release(a.region, 0, 10 * PAGE), 0);
+	check_pages(&a, 0, 10, 0);
+	write_pages(&a, 0, 10, 5);
+	check_pages(&a, 0, 10, 5);
+	area_end(&a);
+	env_free(env);
+}
+
+static void
+handover_lost(bool old_kernel)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct area a;
+
+	if (old_kernel)
+		env->pager->uffd_features &= ~(uint64_t)UFFD_FEATURE_POISON;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	fault.read_lo = 50;
+	fault.read_hi = 53;
+	check_ok(swap_pager_close(env->pager, &error), &error);
+	/* Three pages are lost, and say so. */
+	for (uint64_t i = 0, nbus = 0; i < 1024; i++) {
+		if (gives_bus(a.mem + i * WORDS, false))
+			assert_in_range(++nbus, 1, 3);
+		else
+			check_pages(&a, i, 1, 1);
+		if (i == 1023)
+			assert_int_equal(nbus, 3);
+	}
+	area_end(&a);
+	env_free(env);
+}
+
+static void
+test_handover_lost(void **state)
+{
+	(void)state;
+	handover_lost(false);
+	handover_lost(true);
+}
+
+static void *
+detach_main(void *arg)
+{
+	struct env *env = arg;
+	unsigned calls = 0;
+	int rc = swap_device_detach(env->pager, env->device[0], count_calls,
+				    &calls, NULL);
+
+	return (void *)(intptr_t)rc;
+}
+
+/* A detach under way is stopped, not waited for. */
+static void
+test_handover_detach(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct area a;
+	pthread_t thread;
+	void *rc;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	must_attach(env, 1, 8 * MIB);
+	fault.write_slow = 20000;
+	pthread_create(&thread, NULL, detach_main, env);
+	while (totals_of(env).counters.pageback_pages == 0)
+		usleep(1000);
+	check_ok(swap_pager_close(env->pager, &error), &error);
+	pthread_join(thread, &rc);
+	assert_int_equal((intptr_t)rc, -ECANCELED);
+	check_pages(&a, 0, 1024, 1);
+	area_end(&a);
+	env_free(env);
+}
+
+/* The same without a handover: the detach ends before the pager does. */
+static void
+test_stop_detach(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a;
+	pthread_t thread;
+	void *rc;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	must_attach(env, 1, 8 * MIB);
+	fault.read_slow = 100000;
+	pthread_create(&thread, NULL, detach_main, env);
+	while (totals_of(env).counters.pageback_pages == 0)
+		usleep(1000);
+	/* Only what is being read back still holds the object. */
+	area_end(&a);
+	pager_stop(env->pager);
+	pthread_join(thread, &rc);
+	assert_true((intptr_t)rc == -ECANCELED || rc == NULL);
+	env_free(env);
+}
+
+/* ------------------------------------------------------------------ copies */
+
+static void
+test_copy(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a, b, c;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 512, 0);
+	write_pages(&a, 0, 500, 1);
+	b = area_copy(a.object, a.id);
+	check_pages(&b, 0, 250, 1);
+	check_pages(&b, 500, 12, 0);
+	write_pages(&b, 100, 50, 2);
+	assert_int_equal(swap_region_release(b.region, 240 * PAGE, 20 * PAGE),
+			 0);
+	/* A copy of the copy asks both. */
+	c = area_copy(b.object, a.id);
+	check_pages(&c, 0, 100, 1);
+	check_pages(&c, 100, 50, 2);
+	check_pages(&c, 240, 20, 0);
+	check_pages(&c, 260, 240, 1);
+	assert_int_equal(swap_region_wire(c.region, 510 * PAGE, PAGE, NULL),
+			 0);
+	check_pages(&c, 500, 12, 0);
+	check_pages(&b, 240, 20, 0);
+	check_pages(&b, 260, 240, 1);
+	check_pages(&a, 0, 500, 1);
+	area_end(&c);
+	/* Wiring takes pages from the source as well. */
+	area_end(&b);
+	b = area_copy(a.object, a.id);
+	assert_int_equal(swap_region_wire(b.region, 20 * PAGE, 100 * PAGE,
+					  NULL), 0);
+	pager_object_cut(b.object);
+	check_pages(&b, 20, 100, 1);
+	area_end(&b);
+	area_end(&a);
+	env_end(env);
+}
+
+static void
+test_copy_cut(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a, b, c, other;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 128, 0);
+	other = area_new(env, 600, 0);
+	write_pages(&a, 0, 128, 1);
+	b = area_copy(a.object, a.id);
+	check_pages(&b, 0, 64, 1);
+	pager_object_cut(b.object);
+	c = area_copy(b.object, a.id);
+	check_pages(&c, 0, 64, 1);
+	assert_true(gives_bus(c.mem + 64 * WORDS, false));
+	area_end(&c);
+	write_pages(&a, 0, 128, 2);
+	push_out(&b, 0, 64, &other);
+	check_pages(&b, 0, 64, 1);
+	for (uint64_t i = 64; i < 128; i++)
+		assert_true(gives_bus(b.mem + i * WORDS, i & 1));
+	assert_int_equal(swap_region_wire(b.region, 70 * PAGE, PAGE, NULL),
+			 -EIO);
+	/* Given up, they are empty pages. */
+	assert_int_equal(swap_region_release(b.region, 32 * PAGE, 64 * PAGE),
+			 0);
+	check_pages(&b, 0, 32, 1);
+	check_pages(&b, 32, 64, 0);
+	assert_true(gives_bus(b.mem + 100 * WORDS, false));
+	check_blocks(env);
+	area_end(&b);
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
+/* Where the source has gone there are no zeros instead. */
+static void
+test_copy_source_dies(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a, b, c;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 128, 0);
+	write_pages(&a, 0, 128, 1);
+	b = area_copy(a.object, a.id);
+	c = area_copy(b.object, a.id);
+	check_pages(&b, 0, 40, 1);
+	check_pages(&c, 30, 30, 1);
+	/* The middle of a chain. */
+	area_end(&b);
+	check_pages(&c, 30, 30, 1);
+	assert_true(gives_bus(c.mem + 10 * WORDS, false));
+	assert_true(gives_bus(c.mem + 100 * WORDS, true));
+	area_end(&c);
+	b = area_copy(a.object, a.id);
+	check_pages(&b, 0, 40, 1);
+	area_end(&a);
+	check_pages(&b, 0, 40, 1);
+	assert_true(gives_bus(b.mem + 50 * WORDS, false));
+	area_end(&b);
+	env_end(env);
+}
+
+/*
+ * The middle of a chain goes while a page is read from behind it: nobody holds
+ * its owner back any more, so what was read may be anything.
+ */
+static void
+test_copy_chain_breaks(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a, b, c, other;
+	pthread_t thread;
+	void *bus;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 16, 0);
+	other = area_new(env, 600, 0);
+	write_pages(&a, 0, 16, 1);
+	push_out(&a, 0, 16, &other);
+	b = area_copy(a.object, a.id);
+	c = area_copy(b.object, a.id);
+	fault.read_slow = 300000;
+	pthread_create(&thread, NULL, bus_main, c.mem + 5 * WORDS);
+	usleep(100000);
+	area_end(&b);
+	pthread_join(thread, &bus);
+	assert_non_null(bus);
+	fault.read_slow = 0;
+	area_end(&a);
+	area_end(&c);
+	area_end(&other);
+	env_end(env);
+}
+
+static void
+test_copy_handover(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct area a, b, c;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 512, 0);
+	write_pages(&a, 0, 500, 1);
+	b = area_copy(a.object, a.id);
+	check_pages(&b, 0, 50, 1);
+	assert_int_equal(swap_region_release(b.region, 0, 10 * PAGE), 0);
+	c = area_copy(a.object, a.id);
+	check_pages(&c, 0, 50, 1);
+	pager_object_cut(c.object);
+	check_ok(swap_pager_close(env->pager, &error), &error);
+	check_pages(&b, 0, 10, 0);
+	check_pages(&b, 10, 490, 1);
+	check_pages(&b, 500, 12, 0);
+	check_pages(&c, 0, 50, 1);
+	assert_true(gives_bus(c.mem + 60 * WORDS, false));
+	area_end(&a);
+	area_end(&b);
+	area_end(&c);
+	env_free(env);
+}
+
+/* ------------------------------------------------- what the program may do */
+
+static void
+test_madv_remove(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a, other;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 128, 0);
+	other = area_new(env, 600, 0);
+	write_pages(&a, 0, 64, 1);
+	push_out(&a, 0, 64, &other);
+	check_pages(&a, 0, 64, 1);	/* clean */
+	write_pages(&a, 64, 64, 1);	/* dirty */
+	assert_int_equal(madvise(a.mem, 128 * PAGE, MADV_REMOVE), 0);
+	/* As it was or zeros, whole, and usable. */
+	for (uint64_t i = 0; i < 128; i++)
+		assert_true(wrong(a.mem + i * WORDS, a.id, i, 0) == 0 ||
+			    wrong(a.mem + i * WORDS, a.id, i, 1) == 0);
+	write_pages(&a, 0, 128, 3);
+	assert_int_equal(madvise(a.mem, 64 * PAGE, MADV_DONTNEED), 0);
+	push_out(&a, 0, 128, &other);
+	check_pages(&a, 0, 128, 3);
+	check_pages(&a, 0, 128, 3);
+	assert_int_equal(madvise(a.mem, 128 * PAGE, MADV_REMOVE), 0);
+	push_out(&a, 0, 128, &other);
+	check_blocks(env);
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
+/* The region is in many pieces, and some of them are unmapped. */
+static void
+split_region(bool old_kernel)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct area a, other;
+	int fd;
+
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 200, 0);
+	other = area_new(env, 600, 0);
+	fault.one_vma = old_kernel;
+	write_pages(&a, 0, 200, 1);
+	for (uint64_t i = 0; i < 100; i += 7)
+		assert_int_equal(mprotect(a.mem + i * WORDS, PAGE, PROT_READ),
+				 0);
+	munmap(a.mem + 100 * WORDS, 80 * PAGE);
+	/* What is unmapped goes out too, or it would hold RAM for ever. */
+	push_out(&a, 0, 200, &other);
+	check_pages(&a, 0, 100, 1);
+	check_pages(&a, 180, 20, 1);
+	assert_int_equal(mprotect(a.mem, 100 * PAGE, PROT_READ | PROT_WRITE),
+			 0);
+	write_pages(&a, 0, 100, 2);
+	push_out(&a, 0, 200, &other);
+	check_pages(&a, 0, 100, 2);
+	write_pages(&a, 0, 100, 3);
+	check_pages(&a, 180, 20, 1);
+	/* Something else in the middle does not keep the rest watched. */
+	fd = open(env->device[0], O_RDONLY);
+	assert_ptr_equal(mmap(a.mem + 110 * WORDS, PAGE, PROT_READ,
+			      MAP_SHARED | MAP_FIXED, fd, 0),
+			 a.mem + 110 * WORDS);
+	close(fd);
+	swap_object_unref(other.object);
+	swap_region_unmap(other.region);
+	check_ok(swap_pager_close(env->pager, &error), &error);
+	/* A page that was never used, or was given up, is zeros. */
+	assert_int_equal(swap_region_release(a.region, 50 * PAGE, 10 * PAGE),
+			 0);
+	check_pages(&a, 0, 50, 3);
+	check_pages(&a, 50, 10, 0);
+	check_pages(&a, 60, 40, 3);
+	check_pages(&a, 180, 20, 1);
+	area_end(&a);
+	env_free(env);
+}
+
+static void
+test_split_region(void **state)
+{
+	(void)state;
+	split_region(false);
+	split_region(true);
+}
+
+static void *
+touch_main(void *arg)
+{
+	volatile char *p = arg;
+
+	*p = 1;
+	return NULL;
+}
+
+/* The kernel refuses once: the thread must not sleep for ever. */
+static void
+test_kernel_refuses(void **state)
+{
+	static const unsigned long request[] = {
+		UFFDIO_ZEROPAGE, UFFDIO_COPY, UFFDIO_WRITEPROTECT,
+	};
+	struct env *env = env_new(MIB, 0);
+	struct area a, other;
+	pthread_t thread;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	a = area_new(env, 64, 0);
+	other = area_new(env, 600, 0);
+	write_pages(&a, 1, 63, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		push_out(&a, 0, 64, &other);
+		if (request[i] == UFFDIO_WRITEPROTECT)
+			check_pages(&a, 40, 1, 1);
+		fault.request_errno = ENOMEM;
+		fault.request_times = 2;
+		fault.request = request[i];
+		pthread_create(&thread, NULL, touch_main,
+			       a.mem + i * 20 * WORDS);
+		pthread_join(thread, NULL);
+		assert_int_equal(fault.request_times, 0);
+		fault.request = 0;
+	}
+	check_pages(&a, 1, 19, 1);
+	check_pages(&a, 41, 23, 1);
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
+/* The flags of a userfaultfd are shared with the program that made it. */
+static void
+test_blocking_uffd(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a[THREADS + 1];
+
+	(void)state;
+	for (unsigned i = 0; i <= THREADS; i++) {
+		a[i] = area_new(env, 8, 0);
+		write_pages(&a[i], 0, 2, 1);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(fcntl(a[i].region->uffd, F_SETFL, 0), 0);
+	for (unsigned i = 0; i <= THREADS; i++)
+		write_pages(&a[THREADS - i], 2, 6, 1);
+	for (unsigned i = 0; i <= THREADS; i++)
+		area_end(&a[i]);
+	env_end(env);
+}
+
+static atomic_bool signalled;
+
+static void
+on_user_signal(int sig)
+{
+	(void)sig;
+	atomic_store(&signalled, true);
+}
+
+/* A handler may touch paged memory: it must not run where paging is done. */
+static void
+test_signals(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	sigset_t set, pending;
+
+	(void)state;
+	signal(SIGUSR1, on_user_signal);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	kill(getpid(), SIGUSR1);
+	usleep(50000);
+	sigpending(&pending);
+	assert_true(sigismember(&pending, SIGUSR1));
+	assert_false(atomic_load(&signalled));
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	signal(SIGUSR1, SIG_DFL);
+	env_end(env);
+}
+
+/* -------------------------------------------------------------------- main */
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(write_error),
+		TEST(write_error_all),
+		TEST(map_memory),
+		TEST(read_error),
+		TEST(read_error_old_kernel),
+		TEST(device_gone),
+		TEST(detach),
+		TEST(detach_read_error),
+		TEST(handover),
+		TEST(handover_lost),
+		TEST(handover_detach),
+		TEST(stop_detach),
+		TEST(copy),
+		TEST(copy_cut),
+		TEST(copy_source_dies),
+		TEST(copy_chain_breaks),
+		TEST(copy_handover),
+		TEST(madv_remove),
+		TEST(split_region),
+		TEST(kernel_refuses),
+		TEST(blocking_uffd),
+		TEST(signals),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
