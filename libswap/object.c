@@ -443,6 +443,26 @@ object_hold_slot(struct core *core, uint32_t slot)
 	return object;
 }
 
+int
+objects_each(struct core *core, object_fn *fn, void *arg)
+{
+	uint32_t nslots;
+	int rc = 0;
+
+	pthread_mutex_lock(&core->table.lock);
+	nslots = core->table.nslots;
+	pthread_mutex_unlock(&core->table.lock);
+	for (uint32_t i = 0; i < nslots && rc == 0; i++) {
+		struct swap_object *object = object_hold_slot(core, i);
+
+		if (object == NULL)
+			continue;
+		rc = fn(object, arg);
+		object_drop(object);
+	}
+	return rc;
+}
+
 /* Locked.  Free what a page of a dead object holds. */
 static void
 reap_page(struct swap_object *object, uint64_t page)

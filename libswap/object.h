@@ -192,6 +192,13 @@ struct swap_object *object_hold(struct swap_object *object);
 void object_drop(struct swap_object *object);
 /* The object in a slot, held; NULL: none. */
 struct swap_object *object_hold_slot(struct core *core, uint32_t slot);
+/*
+ * Call @fn for each live object, held, with no lock held.  Stops at the first
+ * that returns non-zero, and returns that.  One that is made meanwhile may be
+ * left out.
+ */
+typedef int object_fn(struct swap_object *object, void *arg);
+int objects_each(struct core *core, object_fn *fn, void *arg);
 
 void object_lock(struct swap_object *object);
 void object_unlock(struct swap_object *object);

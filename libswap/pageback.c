@@ -186,8 +186,9 @@ bring_one(struct pageback *pb, struct swap_object *object, uint64_t page,
 }
 
 static int
-object_back(struct pageback *pb, struct swap_object *object)
+object_back(struct swap_object *object, void *arg)
 {
+	struct pageback *pb = arg;
 	uint64_t page = 0, block;
 	int rc = 0;
 
@@ -214,25 +215,7 @@ object_back(struct pageback *pb, struct swap_object *object)
 int
 pageback_blocks(struct pageback *pb)
 {
-	struct core *core = pb->core;
-	int rc = 0;
-
-	for (uint32_t i = 0; rc == 0; i++) {
-		struct swap_object *object;
-		bool more;
-
-		pthread_mutex_lock(&core->table.lock);
-		more = i < core->table.nslots;
-		pthread_mutex_unlock(&core->table.lock);
-		if (!more)
-			break;
-		object = object_hold_slot(core, i);
-		if (object == NULL)
-			continue;
-		rc = object_back(pb, object);
-		object_drop(object);
-	}
-	return rc;
+	return objects_each(pb->core, object_back, pb);
 }
 
 /* ------------------------------------------------------------- wiring */

@@ -95,26 +95,22 @@ claim(struct swap_object *object, uint64_t page, bool clean,
 }
 
 /* Pages whose queue entry could not be made, or was lost with its object. */
+static int
+enqueue_all(struct swap_object *object, void *arg)
+{
+	(void)arg;
+	object_lock(object);
+	for (uint64_t page = 0; page < object->npages; page++)
+		if (page_is_resident(object, page))
+			object_enqueue(object, page);
+	object_unlock(object);
+	return 0;
+}
+
 static void
 sweep(struct core *core)
 {
-	uint32_t nslots;
-
-	pthread_mutex_lock(&core->table.lock);
-	nslots = core->table.nslots;
-	pthread_mutex_unlock(&core->table.lock);
-	for (uint32_t i = 0; i < nslots; i++) {
-		struct swap_object *object = object_hold_slot(core, i);
-
-		if (object == NULL)
-			continue;
-		object_lock(object);
-		for (uint64_t page = 0; page < object->npages; page++)
-			if (page_is_resident(object, page))
-				object_enqueue(object, page);
-		object_unlock(object);
-		object_drop(object);
-	}
+	objects_each(core, enqueue_all, NULL);
 }
 
 /* Take the oldest entry; NULL: its object has gone.  False: none is left. */

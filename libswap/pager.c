@@ -262,25 +262,23 @@ swap_pager_open(const struct swap_pager_config *config,
 
 /* ---------------------------------------------------------------- closing */
 
+static int
+add_swapped(struct swap_object *object, void *arg)
+{
+	uint64_t *n = arg;
+
+	object_lock(object);
+	*n += object->nswapped;
+	object_unlock(object);
+	return 0;
+}
+
 static uint64_t
 count_swapped(struct core *core)
 {
 	uint64_t n = 0;
-	uint32_t nslots;
 
-	pthread_mutex_lock(&core->table.lock);
-	nslots = core->table.nslots;
-	pthread_mutex_unlock(&core->table.lock);
-	for (uint32_t i = 0; i < nslots; i++) {
-		struct swap_object *object = object_hold_slot(core, i);
-
-		if (object == NULL)
-			continue;
-		object_lock(object);
-		n += object->nswapped;
-		object_unlock(object);
-		object_drop(object);
-	}
+	objects_each(core, add_swapped, &n);
 	return n;
 }
 
@@ -328,28 +326,17 @@ complete_object(struct pageback *pb, struct swap_object *object)
 	}
 }
 
-static void
-complete_all(struct pageback *pb)
+static int
+complete_needed(struct swap_object *object, void *arg)
 {
-	struct core *core = pb->core;
-	uint32_t nslots;
+	bool needed;
 
-	pthread_mutex_lock(&core->table.lock);
-	nslots = core->table.nslots;
-	pthread_mutex_unlock(&core->table.lock);
-	for (uint32_t i = 0; i < nslots; i++) {
-		struct swap_object *object = object_hold_slot(core, i);
-		bool needed;
-
-		if (object == NULL)
-			continue;
-		object_lock(object);
-		needed = object->copy || object->npoison > 0;
-		object_unlock(object);
-		if (needed)
-			complete_object(pb, object);
-		object_drop(object);
-	}
+	object_lock(object);
+	needed = object->copy || object->npoison > 0;
+	object_unlock(object);
+	if (needed)
+		complete_object(arg, object);
+	return 0;
 }
 
 static void
@@ -377,7 +364,7 @@ bring_all_back(struct swap_pager *pager)
 		return -ENOMEM;
 	rc = pageback_blocks(&pb);
 	if (rc == 0)
-		complete_all(&pb);
+		objects_each(core, complete_needed, &pb);
 	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
 	return rc;
 }

@@ -57,30 +57,24 @@ count_regions(struct swap_object *object)
 }
 
 static int
-fill_objects(struct swap_pager *pager, struct swap_stats *stats)
+fill_object(struct swap_object *object, void *arg)
 {
-	struct object_table *table = &pager->core.table;
-	uint32_t nslots;
+	struct swap_stats *stats = arg;
+	struct swap_object_stats *st = stats->objects;
 
-	pthread_mutex_lock(&table->lock);
-	nslots = table->nslots;
-	pthread_mutex_unlock(&table->lock);
-	stats->objects = calloc(nslots + 1, sizeof(*stats->objects));
-	if (stats->objects == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < nslots; i++) {
-		struct swap_object *object = object_hold_slot(&pager->core, i);
-		struct swap_object_stats *st;
-
-		if (object == NULL)
-			continue;
-		st = &stats->objects[stats->nobjects++];
-		object_stats(object, st);
-		st->regions = count_regions(object);
-		stats->swapped_bytes += st->swapped_bytes;
-		stats->metadata_bytes += object_memory(object);
-		object_drop(object);
+	/* Room for twice as many, when it is used up. */
+	if ((stats->nobjects & (stats->nobjects - 1)) == 0) {
+		st = realloc(st, (2 * stats->nobjects + 1) * sizeof(*st));
+		if (st == NULL)
+			return -ENOMEM;
+		stats->objects = st;
 	}
+	st += stats->nobjects++;
+	memset(st, 0, sizeof(*st));
+	object_stats(object, st);
+	st->regions = count_regions(object);
+	stats->swapped_bytes += st->swapped_bytes;
+	stats->metadata_bytes += object_memory(object);
 	return 0;
 }
 
@@ -120,7 +114,7 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 
 	memset(&stats, 0, sizeof(stats));
 	fill_totals(pager, &stats);
-	rc = fill_objects(pager, &stats);
+	rc = objects_each(&pager->core, fill_object, &stats);
 	if (rc == 0)
 		rc = space_stats(&pager->core.space, &stats.devices,
 				 &stats.ndevices);
