@@ -78,6 +78,17 @@ test_write_error_all(void **state)
 	env_end(env);
 }
 
+static size_t
+map_memory(struct swap_object *object)
+{
+	size_t bytes;
+
+	object_lock(object);
+	bytes = swapmap_memory(object->map);
+	object_unlock(object);
+	return bytes;
+}
+
 /* What page-out prepares in a map and cannot use does not add up. */
 static void
 test_map_memory(void **state)
@@ -91,7 +102,7 @@ test_map_memory(void **state)
 	fault.write_lo = 0;
 	fault.write_hi = UINT64_MAX;
 	a = area_new(env, 65536, 0);
-	before = swapmap_memory(a.object->map);
+	before = map_memory(a.object);
 	for (uint64_t round = 0; round < 16; round++) {
 		unsigned hits = fault.write_hits;
 
@@ -102,7 +113,7 @@ test_map_memory(void **state)
 		assert_int_equal(swap_region_release(a.region, 0,
 						     a.npages * PAGE), 0);
 	}
-	after = swapmap_memory(a.object->map);
+	after = map_memory(a.object);
 	/* 16 rounds have prepared 2000 leaves of 128 bytes or more. */
 	assert_in_range(after - before, 0, 100000);
 	area_end(&a);
