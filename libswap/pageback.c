@@ -224,18 +224,20 @@ pageback_blocks(struct pageback *pb)
  * Zeros where the memfd has nothing.  By a mapping, since writing could wipe
  * out what a program has put there after a handover, when owning the page does
  * not keep it out any more; and what fallocate(2) makes is a hole to
- * SEEK_DATA, by which a fault finds out whether a page is there.
+ * SEEK_DATA, by which a fault finds out whether a page is there.  By a write
+ * fault, since the kernel may drop a page that was only ever read.
  */
 static int
 fill_hole(const struct swap_object *object, uint64_t page)
 {
-	void *mem = mmap(NULL, page_bytes(), PROT_READ, MAP_SHARED,
-			 object->memfd, (off_t)(page << page_shift()));
+	void *mem = mmap(NULL, page_bytes(), PROT_READ | PROT_WRITE,
+			 MAP_SHARED, object->memfd,
+			 (off_t)(page << page_shift()));
 	int rc;
 
 	if (mem == MAP_FAILED)
 		return -errno;
-	rc = madvise(mem, page_bytes(), MADV_POPULATE_READ) < 0 ? -errno : 0;
+	rc = madvise(mem, page_bytes(), MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 	munmap(mem, page_bytes());
 	return rc;
 }
