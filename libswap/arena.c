@@ -157,6 +157,53 @@ extend(struct arena *arena, size_t target)
 	return 0;
 }
 
+void
+arena_charge(struct arena *arena, struct arena_account *account)
+{
+	arena->account = account;
+	atomic_fetch_add(&account->used, arena->size);
+}
+
+/* Count @n bytes more, if the account allows that. */
+static int
+account_take(struct arena_account *account, size_t n)
+{
+	uint64_t used, limit;
+
+	if (account == NULL)
+		return 0;
+	used = atomic_load(&account->used);
+	limit = atomic_load(&account->limit);
+	do {
+		if (limit != 0 && (used > limit || n > limit - used))
+			return -EDQUOT;
+	} while (!atomic_compare_exchange_weak(&account->used, &used,
+					       used + n));
+	return 0;
+}
+
+static void
+account_give(struct arena_account *account, size_t n)
+{
+	if (account != NULL)
+		atomic_fetch_sub(&account->used, n);
+}
+
+/* extend(), if the account allows it. */
+static int
+extend_charged(struct arena *arena, size_t target)
+{
+	size_t n = target - arena->size;
+	int r = account_take(arena->account, n);
+
+	if (r < 0)
+		return r;
+	r = extend(arena, target);
+	if (r < 0)
+		account_give(arena->account, n);
+	return r;
+}
+
 int
 arena_grow(struct arena *arena, size_t size)
 {
@@ -171,9 +218,9 @@ arena_grow(struct arena *arena, size_t size)
 	step = (size_t)min_u64(arena->size, GROW_MAX);
 	target = (size_t)min_u64(max_u64(least, arena->size + step),
 				 arena->reserved);
-	r = extend(arena, target);
+	r = extend_charged(arena, target);
 	if (r < 0 && least < target)
-		r = extend(arena, least);
+		r = extend_charged(arena, least);
 	return r;
 }
 
@@ -181,6 +228,7 @@ void
 arena_destroy(struct arena *arena)
 {
 	(void)munmap(arena->base, arena->reserved);
+	account_give(arena->account, arena->size);
 	if (arena->fd >= 0)
 		close(arena->fd);
 	*arena = (struct arena){ .fd = -1 };

@@ -10,14 +10,22 @@
 #ifndef SWAP_ARENA_H
 #define SWAP_ARENA_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* What several arenas may hold together. */
+struct arena_account {
+	_Atomic uint64_t used;		/* bytes */
+	_Atomic uint64_t limit;		/* 0: none */
+};
 
 struct arena {
 	char	*base;
 	size_t	 size;		/* usable now, whole pages */
 	size_t	 reserved;	/* address space, the most it can grow to */
 	int	 fd;		/* -1: anonymous */
+	struct arena_account *account;	/* NULL: none */
 };
 
 /*
@@ -39,9 +47,16 @@ int arena_open(struct arena *arena, int dirfd, const char *name,
 	       size_t reserve);
 
 /*
+ * Count what the arena holds, and will hold, in @account, which must live
+ * longer than the arena.  Growing beyond the account's limit is refused with
+ * -EDQUOT; what is held already stays, whatever the limit.
+ */
+void arena_charge(struct arena *arena, struct arena_account *account);
+
+/*
  * Make at least @size bytes usable; those that the file did not have before
  * are zero.  May make more usable than asked for.  On failure nothing changes.
- * Errors: -ENOMEM beyond the reservation, or no memory; -ENOSPC and whatever
+ * Errors: -ENOMEM beyond the reservation, or no memory; -EDQUOT the account; -ENOSPC and whatever
  * else extending the file gives.
  */
 int arena_grow(struct arena *arena, size_t size);

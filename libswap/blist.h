@@ -30,10 +30,17 @@ int blist_create(uint64_t nblocks, struct blist **ret_blist);
 void blist_destroy(struct blist *bl);
 
 /*
- * Allocate a run of at least @min and at most @max blocks
- * (1 <= min <= max <= BLIST_ALLOC_MAX), next fit from a cursor: the first
- * place behind the last allocation, or else from block 0, with @min free
- * blocks in a row; then as many of them as there are, up to @max.
+ * Change the number of blocks.  New ones are used; those that are cut off are
+ * forgotten, whatever they were.  On failure nothing changes.  The cost does
+ * not grow with the size.  -EINVAL, -ENOMEM.
+ */
+int blist_resize(struct blist *bl, uint64_t nblocks);
+
+/*
+ * Allocate as long a run as there is, of at least @min and at most @max blocks
+ * (1 <= min <= max <= BLIST_ALLOC_MAX), next fit from a cursor: of the places
+ * with that many free blocks in a row the first behind the last allocation, or
+ * else the first from block 0.
  * Returns its first block and *ret_n its length; BLIST_NONE if no run of
  * @min is free (*ret_n is left alone).
  */
@@ -65,6 +72,44 @@ bool blist_is_free(const struct blist *bl, uint64_t block);
  */
 bool blist_next_free(const struct blist *bl, uint64_t from,
 		     uint64_t *ret_first, uint64_t *ret_n);
+
+/* The same for used blocks.  The end of the list ends a run. */
+bool blist_next_used(const struct blist *bl, uint64_t from,
+		     uint64_t *ret_first, uint64_t *ret_n);
+
+/* Length of the longest free run, as far as BLIST_ALLOC_MAX; O(1). */
+unsigned blist_longest(const struct blist *bl);
+
+/*
+ * How the free space lies: runs of free blocks by power of two.  A histogram
+ * is filled by one or several calls, so that a caller need not keep its lock
+ * for a whole large device: begin with all zero bytes, add windows that follow
+ * each other from low to high, then end.  A run that crosses from one window
+ * into the next is counted once.  A free block outside all windows does not
+ * count.  Cost: what is mixed in the window, at about memory speed.
+ */
+#define BLIST_CLASSES	41u
+
+struct blist_histogram {
+	uint64_t nfree;
+	uint64_t nruns;
+	uint64_t largest;		/* in blocks, not limited */
+	uint64_t runs[BLIST_CLASSES];	/* of 2^i to 2^(i+1) - 1 blocks */
+	uint64_t blocks[BLIST_CLASSES];	/* free blocks in them */
+	uint64_t open;			/* a run that reaches the end of the
+					   last window, not counted yet */
+};
+
+/* [lo, hi) within the list; what is beyond its end is left out. */
+void blist_histogram_add(const struct blist *bl, uint64_t lo, uint64_t hi,
+			 struct blist_histogram *hist);
+void blist_histogram_end(struct blist_histogram *hist);
+
+/*
+ * Free blocks in [lo, hi), as far as the list goes.  Uniform parts and whole
+ * groups of blocks are not looked into.
+ */
+uint64_t blist_count_free(const struct blist *bl, uint64_t lo, uint64_t hi);
 
 /* Bytes of memory that the structure holds, in pages it has written to. */
 size_t blist_memory(const struct blist *bl);

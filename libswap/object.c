@@ -163,11 +163,19 @@ make_map(struct swap_object *object)
 	};
 	int dirfd = object->core->state_dirfd;
 	char file[40];
+	struct swapmap_spec spec = {
+		.kind = atomic_load(&object->core->map_kind),
+		.npages = object->npages,
+		.dirfd = dirfd,
+		.name = dirfd >= 0 ? file : NULL,
+		.header = &record,
+		.header_len = sizeof(record),
+		.account = &object->core->maps,
+	};
 
 	format_cut(record.name, sizeof(record.name), "%s", object->name);
 	map_name(file, sizeof(file), object->id);
-	return swapmap_create(object->npages, dirfd, dirfd >= 0 ? file : NULL,
-			      &record, sizeof(record), &object->map);
+	return swapmap_create(&spec, &object->map);
 }
 
 static void

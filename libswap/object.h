@@ -56,7 +56,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "arena.h"
 #include "budget.h"
+#include "charge.h"
 #include "log.h"
 #include "pageq.h"
 #include "space.h"
@@ -120,7 +122,12 @@ struct core {
 	struct pageq	 queue;
 	struct space	 space;
 	struct object_table table;
-	unsigned	 cluster;	/* most pages in one I/O */
+	struct charge	 charge;
+	struct arena_account maps;	/* what all swap maps hold */
+	_Atomic unsigned map_kind;	/* of new objects: enum swapmap_kind */
+	_Atomic bool	 maps_full;	/* page-out waits for map memory */
+	_Atomic uint64_t maps_full_events;
+	_Atomic unsigned cluster;	/* most pages in one I/O */
 	unsigned	 flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */

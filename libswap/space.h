@@ -36,6 +36,8 @@ struct space {
 	bool		 full;		/* (l) an allocation has failed */
 	bool		 warned;	/* (l) said so, until space is back */
 	struct arena	 table;		/* (l) device table for a successor */
+	uint64_t	reserved;	/* (l) of avail: set aside */
+	uint64_t	low, high;	/* (l) water marks; 0: by the size */
 	void		(*refilled)(void *arg);	/* space after being full */
 	void		*refilled_arg;
 };
@@ -83,8 +85,25 @@ const char *space_dev_path(const struct space_dev *dev);
  */
 uint64_t space_alloc(struct space *s, unsigned want, unsigned *ret_n);
 
-/* Free blocks, all of one device. */
+/*
+ * Set @n blocks aside, which space_alloc() then leaves alone, and give them
+ * back: all or nothing, -ENOSPC.  space_alloc_reserved() allocates out of what
+ * is set aside, which then is *ret_n less; it finds blocks unless devices have
+ * gone since.
+ */
+int space_reserve(struct space *s, uint64_t n);
+void space_unreserve(struct space *s, uint64_t n);
+uint64_t space_alloc_reserved(struct space *s, unsigned want,
+			      unsigned *ret_n);
+
+/*
+ * Free blocks, all of one device.  Does not wait for the lock: while somebody
+ * else has it, the range is noted down and freed by the next who has it
+ * (FreeBSD swap_pager_unswapped: free_deferred, free_completed).
+ */
 void space_free(struct space *s, uint64_t block, uint64_t n);
+/* Free them, and set them aside again. */
+void space_free_reserved(struct space *s, uint64_t block, uint64_t n);
 /* A write or read of them failed: never use them again. */
 void space_bad(struct space *s, uint64_t block, uint64_t n);
 
@@ -100,8 +119,18 @@ bool space_is_full(struct space *s);
 /* Once space has been full: the blocks that are free.  Else UINT64_MAX. */
 uint64_t space_room(struct space *s);
 
+/*
+ * The low- and high-water marks in blocks; 0: by the size of the space.
+ * -EINVAL where low is above high, with nothing changed.
+ */
+int space_set_water(struct space *s, uint64_t low, uint64_t high);
+void space_water(struct space *s, uint64_t *ret_low, uint64_t *ret_high);
+
 struct space_totals {
 	uint64_t	total, avail, used;	/* blocks */
+	uint64_t	reserved;		/* of avail: set aside */
+	uint64_t	free_deferred, free_completed;	/* blocks, ever */
+	uint64_t	almost_full_events, full_events;
 	bool		almost_full, full;
 };
 void space_totals(struct space *s, struct space_totals *ret);
@@ -109,6 +138,11 @@ void space_totals(struct space *s, struct space_totals *ret);
 /* Fill a malloc()ed array of device statistics.  -ENOMEM. */
 int space_stats(struct space *s, struct swap_device_stats **ret, size_t *ret_n);
 size_t space_memory(struct space *s);
+
+/* As swap_pager_map(); the lock is held for short times only. */
+int space_map(struct space *s, const char *spec, size_t ncells,
+	      unsigned cluster, struct swap_device_map *ret_map,
+	      struct swap_error *error);
 
 /* The device table as a successor finds it: one record a device. */
 struct space_record {

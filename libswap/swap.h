@@ -209,6 +209,99 @@ void swap_object_unref(struct swap_object *object);
 
 uint64_t swap_object_size(const struct swap_object *object);
 
+/*
+ * Lift SWAP_OBJECT_NOSWAP: from now on the object is paged like any other
+ * (NetBSD uao_create, UAO_FLAG_KERNSWAP).  0 also where it was not set.
+ */
+int swap_object_allow_swap(struct swap_object *object);
+
+/* What swap_object_get() says of each page. */
+enum swap_page_state {
+	SWAP_PAGE_ABSENT,	/* not in RAM */
+	SWAP_PAGE_RESIDENT,
+	SWAP_PAGE_BUSY,		/* being paged just now */
+	SWAP_PAGE_LOST,		/* its block cannot be read */
+};
+
+#define SWAP_GET_NOWAIT		(1u << 0)  /* what costs no I/O, no waiting */
+#define SWAP_GET_ALL		(1u << 1)  /* all pages, not just one */
+
+/*
+ * Bring pages into RAM without touching them (NetBSD uao_get): resident ones
+ * stay, new ones are zero-filled, swapped ones are read with their neighbours,
+ * busy ones are waited for.  Nothing keeps them there: see swap_region_wire().
+ *
+ * @wanted  offset of the page that must come; within the range.  Of the others
+ *	    those come that cost nothing more, or with SWAP_GET_ALL every one
+ * @states  an enum swap_page_state for each page of the range; may be NULL
+ *
+ * Returns how many pages of the range are in RAM.  Errors, with @states filled:
+ * -EAGAIN with SWAP_GET_NOWAIT: not without I/O or waiting, come back without
+ * that flag; -EIO a page that must come cannot be read, and stays swapped;
+ * -ENOMEM no RAM became free; -EINVAL the range, or an unknown flag.
+ */
+int64_t swap_object_get(struct swap_object *object, uint64_t offset,
+			uint64_t length, uint64_t wanted, unsigned flags,
+			uint8_t states[], struct swap_error *error);
+
+#define SWAP_FLUSH_DEACTIVATE	(1u << 0)  /* page these out first */
+#define SWAP_FLUSH_FREE		(1u << 1)  /* as swap_region_release() */
+
+/*
+ * Flush pages of an object.  Anonymous memory has nowhere to be written back
+ * to, so without flags this succeeds and does nothing (NetBSD uao_flush).
+ * -EINVAL both flags, unknown ones, or the range; -EBUSY a page to be freed is
+ * wired.
+ */
+int swap_object_flush(struct swap_object *object, uint64_t offset,
+		      uint64_t length, unsigned flags,
+		      struct swap_error *error);
+
+/*
+ * Set swap space aside for a range, so that paging these pages out never fails
+ * for want of a block (FreeBSD swap_pager_reserve).  All or nothing: -ENOSPC.
+ * Pages that have that already are not counted twice.  The space is not
+ * tied to particular blocks: page-out still writes where it is best.
+ * swap_object_unreserve() gives it back, as does the end of the object.
+ * -EPERM an object that may not be swapped.
+ */
+int swap_object_reserve(struct swap_object *object, uint64_t offset,
+			uint64_t length, struct swap_error *error);
+int swap_object_unreserve(struct swap_object *object, uint64_t offset,
+			  uint64_t length);
+
+/*
+ * Is there a block that holds a page, and for how many bytes before and behind
+ * it do consecutive pages have consecutive blocks (FreeBSD
+ * swap_pager_haspage)?  1 or 0; -EINVAL beyond the object.  @ret_before and
+ * @ret_after, the page itself not included, may be NULL.
+ */
+int swap_object_haspage(struct swap_object *object, uint64_t offset,
+			uint64_t *ret_before, uint64_t *ret_after);
+
+/* What is left of the source in the range is freed. */
+#define SWAP_COPY_DESTROY	(1u << 0)
+
+/*
+ * Give one object the pages of another that it does not have itself: what the
+ * destination has wins (FreeBSD swap_pager_copy).  Pages that were never
+ * written count as not there on both sides.
+ *
+ * With SWAP_COPY_DESTROY swapped pages change hands with their blocks, without
+ * I/O, and the source reads as zeros in the range afterwards; without it, they
+ * are read, and the source stays as it is.  A page that a program writes
+ * meanwhile arrives as it was before or after that.
+ *
+ * Errors: -EINVAL a range, the same object on both sides, another pager;
+ * -EBUSY a page of the source to be freed is wired; -EIO, -ENOMEM, -ENOSPC.
+ * On failure each page is where it was or has arrived: none is lost, and the
+ * call can be repeated.
+ */
+int swap_object_copy(struct swap_object *from, uint64_t from_offset,
+		     struct swap_object *to, uint64_t to_offset,
+		     uint64_t length, unsigned flags,
+		     struct swap_error *error);
+
 /* ---------------------------------------------------------------- regions */
 
 struct swap_region;
@@ -252,6 +345,78 @@ int swap_region_wire(struct swap_region *region, uint64_t offset,
 int swap_region_unwire(struct swap_region *region, uint64_t offset,
 		       uint64_t length);
 
+/*
+ * Make a region read-only, or writable again, as mprotect(2) of the whole of
+ * it, and let the object's count of writable regions follow (FreeBSD
+ * swap_pager_update_writecount).  A region starts writable.
+ */
+int swap_region_set_writable(struct swap_region *region, bool writable);
+
+/* --------------------------------------------------------------- tunables */
+
+/* One setting of a pager, in words; swapctl(8) describes each. */
+struct swap_tunable {
+	char	name[24];
+	char	value[24];		/* as swap_pager_tune() takes it */
+	char	default_value[24];
+	char	unit[12];		/* "bytes", "pages", ... or "" */
+	char	range[40];		/* "1..64", "auto|array|hash|trie" */
+	char	summary[80];
+};
+
+/* All of them, in a malloc()ed array.  -ENOMEM. */
+int swap_pager_tunables(struct swap_pager *pager,
+			struct swap_tunable **ret_tunables, size_t *ret_n);
+
+/*
+ * Change one while the pager runs.  Sizes take K, M, G, T.
+ * Errors, with a sentence: -ENOENT no such tunable; -EINVAL not a value, or out
+ * of its range; nothing has changed then.
+ */
+int swap_pager_tune(struct swap_pager *pager, const char *name,
+		    const char *value, struct swap_error *error);
+
+/* ---------------------------------------------------------- fragmentation */
+
+/* Runs of free blocks are counted by power of two: 2^i to 2^(i+1) - 1. */
+#define SWAP_RUN_CLASSES	41u
+#define SWAP_MAP_CELLS_MAX	65536u
+
+/* Cell i of n covers blocks nblocks*i/n up to nblocks*(i+1)/n of the device. */
+struct swap_map_cell {
+	uint64_t	nblocks;
+	uint64_t	nfree;
+};
+
+struct swap_device_map {
+	char		path[256];
+	uint64_t	nblocks;	/* the label at its start included */
+	uint64_t	nfree;
+	uint64_t	nruns;		/* runs of free blocks */
+	uint64_t	largest;	/* the longest of them, in blocks */
+	uint64_t	runs[SWAP_RUN_CLASSES];
+	uint64_t	blocks[SWAP_RUN_CLASSES];  /* free ones in such runs */
+	unsigned	cluster_pages;
+	/*
+	 * How many in a thousand of the free blocks lie in runs shorter than a
+	 * cluster (rounded down to a power of two): 0 where none is free.
+	 */
+	unsigned	fragmentation;
+	size_t		ncells;
+	struct swap_map_cell *cells;	/* malloc()ed */
+};
+
+/*
+ * The fragmentation of an attached device.  Paging goes on meanwhile: what is
+ * allocated while the device is looked through may be seen before or after.
+ *
+ * @ncells  0..SWAP_MAP_CELLS_MAX cells wanted
+ * Errors: -ENXIO not attached; -EINVAL; -ENOMEM.
+ */
+int swap_pager_map(struct swap_pager *pager, const char *spec, size_t ncells,
+		   struct swap_device_map *ret_map, struct swap_error *error);
+void swap_device_map_clear(struct swap_device_map *map);
+
 /* -------------------------------------------------------------- statistics */
 
 /* Device flags in the snapshot. */
@@ -283,14 +448,31 @@ struct swap_object_stats {
 	int32_t		pid;		/* of the process that created it */
 	char		command[16];	/* that process's name */
 	unsigned	flags;		/* SWAP_OBJECT_* */
+	char		map_kind[8];	/* "array", "hash", "trie" */
 	uint32_t	regions;	/* mappings */
+	uint32_t	writers;	/* of these, writable */
 	uint64_t	size_bytes;
 	uint64_t	resident_bytes;
 	uint64_t	swapped_bytes;	/* pages whose only copy is a block */
 	uint64_t	block_bytes;	/* blocks held, clean copies included */
 	uint64_t	wired_bytes;
 	uint64_t	poisoned_bytes;
+	uint64_t	reserved_bytes;	/* see swap_object_reserve() */
+	uint64_t	map_bytes;	/* memory of the swap map */
 };
+
+/* What a user's objects are charged: their sizes, used or not. */
+struct swap_user_stats {
+	uint32_t	uid;
+	uint64_t	charged_bytes;
+	uint64_t	limit_bytes;	/* 0: none */
+};
+
+/* The bits of tunable "overcommit" (FreeBSD vm.overcommit). */
+#define SWAP_OVERCOMMIT_TOTAL	(1u << 0)  /* refuse beyond the total */
+#define SWAP_OVERCOMMIT_USER	(1u << 1)  /* refuse beyond a user's limit */
+#define SWAP_OVERCOMMIT_RAM	(1u << 2)  /* RAM that is not wired counts in
+					      the total */
 
 /* Counters since the pager started; they only grow. */
 struct swap_counters {
@@ -311,6 +493,10 @@ struct swap_counters {
 	uint64_t	poisoned_pages;
 	uint64_t	free_deferred;	/* clean page written: block freed late */
 	uint64_t	free_completed;
+	uint64_t	almost_full_events;	/* fell below the low-water mark */
+	uint64_t	full_events;		/* page-out found no block */
+	uint64_t	metadata_full_events;	/* ... or no room for a map */
+	uint64_t	charges_refused;	/* objects not made: overcommit */
 };
 
 /*
@@ -331,15 +517,24 @@ struct swap_stats {
 	uint64_t	swap_bytes;	/* sum over the devices in service */
 	uint64_t	swap_used_bytes;
 	uint64_t	metadata_bytes;	/* maps, block lists, page states */
+	uint64_t	map_bytes;	/* of these, swap maps */
+	uint64_t	map_limit_bytes; /* the metadata budget; 0: none */
+	uint64_t	charged_bytes;	/* sizes of all objects */
+	uint64_t	chargeable_bytes; /* what overcommit compares them with */
+	uint64_t	set_aside_bytes; /* free blocks that are reserved */
 	unsigned	clients;
 	unsigned	cluster_pages;
 	bool		almost_full;	/* below the low-water mark */
 	bool		full;		/* page-out found no block */
+	bool		metadata_full;	/* page-out waits for map memory */
+	unsigned	overcommit;	/* SWAP_OVERCOMMIT_* */
 	struct swap_counters counters;
 	size_t		ndevices;
 	struct swap_device_stats *devices;
 	size_t		nobjects;
 	struct swap_object_stats *objects;
+	size_t		nusers;
+	struct swap_user_stats *users;
 };
 
 /* Take a snapshot; free its arrays with swap_stats_clear(). */
@@ -393,6 +588,36 @@ int swap_client_wire(struct swap_client_region *region, uint64_t offset,
 		     uint64_t length, struct swap_error *error);
 int swap_client_unwire(struct swap_client_region *region, uint64_t offset,
 		       uint64_t length);
+int swap_client_set_writable(struct swap_client_region *region,
+			     bool writable);
+
+/* As their namesakes of objects above. */
+int swap_client_allow_swap(struct swap_client_object *object);
+int64_t swap_client_get(struct swap_client_object *object, uint64_t offset,
+			uint64_t length, uint64_t wanted, unsigned flags,
+			uint8_t states[], struct swap_error *error);
+int swap_client_flush(struct swap_client_object *object, uint64_t offset,
+		      uint64_t length, unsigned flags,
+		      struct swap_error *error);
+int swap_client_reserve(struct swap_client_object *object, uint64_t offset,
+			uint64_t length, struct swap_error *error);
+int swap_client_unreserve(struct swap_client_object *object, uint64_t offset,
+			  uint64_t length);
+int swap_client_haspage(struct swap_client_object *object, uint64_t offset,
+			uint64_t *ret_before, uint64_t *ret_after);
+int swap_client_copy(struct swap_client_object *from, uint64_t from_offset,
+		     struct swap_client_object *to, uint64_t to_offset,
+		     uint64_t length, unsigned flags,
+		     struct swap_error *error);
+
+int swap_client_tunables(struct swap_client *client,
+			 struct swap_tunable **ret_tunables, size_t *ret_n,
+			 struct swap_error *error);
+int swap_client_tune(struct swap_client *client, const char *name,
+		     const char *value, struct swap_error *error);
+int swap_client_device_map(struct swap_client *client, const char *spec,
+			   size_t ncells, struct swap_device_map *ret_map,
+			   struct swap_error *error);
 
 /* The swapd's snapshot; free its arrays with swap_stats_clear(). */
 int swap_client_stats(struct swap_client *client,

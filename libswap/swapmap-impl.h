@@ -43,7 +43,7 @@ swapmap_block(uint64_t word)
 
 /* The first bytes of the arena; SWAPMAP_START bytes are set aside for it. */
 #define SWAPMAP_MAGIC		UINT64_C(0x737761706d61700a)
-#define SWAPMAP_VERSION		1u
+#define SWAPMAP_VERSION		2u
 #define SWAPMAP_START		4096u
 
 struct swapmap_start {
@@ -71,17 +71,42 @@ void swapmap_batch_add(struct swapmap_batch *batch, uint64_t word);
 
 struct swapmap_ops;
 
+/* What each kind keeps in the process; zero in a new map. */
+struct swapmap_array {
+	unsigned	 slot_bytes;	/* 4 or 8 */
+	uint64_t	 ntouched;	/* slots that the arena has grown to */
+};
+
+struct swapmap_hash {
+	uint32_t	*bucket;	/* heads of chains; malloc()ed */
+	unsigned	 bucket_bits;	/* log2 of their number */
+	uint32_t	 free_head;	/* clusters; 0: none */
+	uint64_t	 nfree;
+	uint64_t	 fresh;
+	uint64_t	 nclusters;	/* in chains */
+};
+
+struct swapmap_trie {
+	unsigned	 top;		/* level of the root */
+	uint32_t	 free_head;	/* nodes; 0: none */
+	uint64_t	 nfree;		/* length of the free list */
+	uint64_t	 fresh;		/* from here on: never used */
+};
+
 struct swapmap {
 	const struct swapmap_ops *ops;
 	struct swapmap_start	*start;
 	uint64_t		 npages;
 	uint64_t		 count;		/* mapped pages */
 	struct arena		 arena;
-	/* Of kind trie; see swapmap-trie.c.  Indices of nodes. */
-	unsigned		 top;		/* level of the root */
-	uint32_t		 free_head;	/* 0: none */
-	uint64_t		 nfree;		/* length of the free list */
-	uint64_t		 fresh;		/* from here on: never used */
+	bool			 is_auto;	/* may change its kind */
+	int			 dirfd;		/* -1: none */
+	char			*name;		/* of the file; NULL: none */
+	union {
+		struct swapmap_array array;
+		struct swapmap_hash  hash;
+		struct swapmap_trie  trie;
+	};
 };
 
 /*
@@ -89,13 +114,17 @@ struct swapmap {
  * swapmap_set(), _clear() and so on say what the functions do.
  */
 struct swapmap_ops {
-	uint32_t kind;
+	enum swapmap_kind kind;		/* also what is in the file */
+	const char *name;
+	uint64_t pages_max;
 	/* Most bytes of arena for so many pages, SWAPMAP_START included. */
 	size_t	 (*reserve)(uint64_t npages);
-	/* Set up an empty map in a zeroed start. */
-	void	 (*format)(struct swapmap *map);
+	/* Set up an empty map in a zeroed start.  -ENOMEM. */
+	int	 (*format)(struct swapmap *map);
 	/* Check, repair and count what another process left. */
 	int	 (*load)(struct swapmap *map);
+	/* Free what the process keeps beside the arena; NULL: nothing. */
+	void	 (*release)(struct swapmap *map);
 	uint64_t (*get)(const struct swapmap *map, uint64_t page);
 	int	 (*set)(struct swapmap *map, uint64_t page, uint64_t word,
 			uint64_t *ret_old);
@@ -103,11 +132,20 @@ struct swapmap_ops {
 	void	 (*unprepare)(struct swapmap *map, uint64_t page, uint64_t n);
 	bool	 (*find)(const struct swapmap *map, uint64_t page,
 			 uint64_t *ret_page, uint64_t *ret_word);
+	/*
+	 * Visit the slots that are not all zero bits, in page order: slots
+	 * that are only held too.  Stops at the first non-zero.
+	 */
+	int	 (*each)(const struct swapmap *map, uint64_t page, uint64_t n,
+			 int (*fn)(void *arg, uint64_t page, uint64_t word),
+			 void *arg);
 	uint64_t (*clear)(struct swapmap *map, uint64_t page, uint64_t n,
 			  struct swapmap_batch *batch);
 	int	 (*check)(const struct swapmap *map);
 };
 
+extern const struct swapmap_ops swapmap_array_ops;
+extern const struct swapmap_ops swapmap_hash_ops;
 extern const struct swapmap_ops swapmap_trie_ops;
 
 #endif

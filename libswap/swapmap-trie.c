@@ -46,7 +46,6 @@
 #include "compiler.h"
 #include "swapmap-impl.h"
 
-#define KIND_TRIE	1u
 #define LEAF_BITS	4u
 #define INNER_BITS	5u
 #define LEAF_SLOTS	(1u << LEAF_BITS)
@@ -176,9 +175,9 @@ node_is_empty(const union node *node)
 static int
 nodes_ensure(struct swapmap *map, uint64_t n)
 {
-	if (n <= map->nfree)
+	if (n <= map->trie.nfree)
 		return 0;
-	return arena_grow(&map->arena, (size_t)(map->fresh + n - map->nfree) *
+	return arena_grow(&map->arena, (size_t)(map->trie.fresh + n - map->trie.nfree) *
 			  NODE_BYTES);
 }
 
@@ -188,12 +187,12 @@ node_take(struct swapmap *map)
 {
 	uint32_t index;
 
-	if (map->nfree > 0) {
-		index = map->free_head;
-		map->free_head = node_at(map, index)->next_free;
-		map->nfree--;
+	if (map->trie.nfree > 0) {
+		index = map->trie.free_head;
+		map->trie.free_head = node_at(map, index)->next_free;
+		map->trie.nfree--;
 	} else {
-		index = (uint32_t)map->fresh++;
+		index = (uint32_t)map->trie.fresh++;
 	}
 	memset(node_at(map, index), 0, NODE_BYTES);
 	return index;
@@ -202,9 +201,9 @@ node_take(struct swapmap *map)
 static void
 node_give(struct swapmap *map, uint32_t index)
 {
-	node_at(map, index)->next_free = map->free_head;
-	map->free_head = index;
-	map->nfree++;
+	node_at(map, index)->next_free = map->trie.free_head;
+	map->trie.free_head = index;
+	map->trie.nfree++;
 }
 
 /* Free the node behind @link if it is empty. */
@@ -229,7 +228,7 @@ leaf_find(const struct swapmap *map, uint64_t page)
 {
 	uint32_t index = link_load(&map->start->root);
 
-	for (unsigned level = map->top; level > 0 && index != 0; level--)
+	for (unsigned level = map->trie.top; level > 0 && index != 0; level--)
 		index = link_load(&node_at(map, index)->
 				  child[entry_of(level, page)]);
 	return index == 0 ? NULL : node_at(map, index);
@@ -240,7 +239,7 @@ static int
 leaf_make(struct swapmap *map, uint64_t page, union node **ret_leaf)
 {
 	_Atomic uint32_t *link = &map->start->root;
-	unsigned level = map->top;
+	unsigned level = map->trie.top;
 
 	for (;; level--) {
 		uint32_t index = link_load(link);
@@ -303,7 +302,7 @@ sweep_run(struct sweep *sweep)
 {
 	struct swapmap *map = sweep->map;
 
-	sweep_node(sweep, &map->start->root, map->top, 0);
+	sweep_node(sweep, &map->start->root, map->trie.top, 0);
 }
 
 static void
@@ -337,15 +336,16 @@ geometry(const struct swapmap *map, uint32_t ret_geometry[4])
 	ret_geometry[0] = NODE_BYTES;
 	ret_geometry[1] = LEAF_SLOTS;
 	ret_geometry[2] = INNER_SLOTS;
-	ret_geometry[3] = map->top;
+	ret_geometry[3] = map->trie.top;
 }
 
-static void
+static int
 trie_format(struct swapmap *map)
 {
-	map->top = top_level(map->npages);
-	map->fresh = NODE_FIRST;
+	map->trie.top = top_level(map->npages);
+	map->trie.fresh = NODE_FIRST;
 	geometry(map, map->start->geometry);
+	return 0;
 }
 
 static uint64_t
@@ -461,7 +461,7 @@ trie_find(const struct swapmap *map, uint64_t page, uint64_t *ret_page,
 {
 	uint32_t root = link_load(&map->start->root);
 
-	return root != 0 && find_node(map, root, map->top, 0, page, ret_page,
+	return root != 0 && find_node(map, root, map->trie.top, 0, page, ret_page,
 				      ret_word);
 }
 
@@ -542,16 +542,16 @@ audit_run(struct audit *audit)
 	if (audit->seen == NULL)
 		return -ENOMEM;
 	return audit_node(audit, link_load(&audit->map->start->root),
-			  audit->map->top, 0);
+			  audit->map->trie.top, 0);
 }
 
 /* Put what the walk did not reach into the free list. */
 static void
 free_list_build(struct swapmap *map, const struct audit *audit)
 {
-	map->fresh = audit->end;
-	map->free_head = 0;
-	map->nfree = 0;
+	map->trie.fresh = audit->end;
+	map->trie.free_head = 0;
+	map->trie.nfree = 0;
 	for (uint64_t index = audit->end; index-- > NODE_FIRST;) {
 		if (!audit_seen(audit, index))
 			node_give(map, (uint32_t)index);
@@ -567,7 +567,7 @@ trie_load(struct swapmap *map)
 	uint32_t expected[4];
 	int r;
 
-	map->top = top_level(map->npages);
+	map->trie.top = top_level(map->npages);
 	geometry(map, expected);
 	if (memcmp(map->start->geometry, expected, sizeof(expected)) != 0)
 		return -EPROTO;
@@ -584,9 +584,9 @@ trie_load(struct swapmap *map)
 static int
 check_free_list(const struct swapmap *map, struct audit *audit)
 {
-	uint32_t index = map->free_head;
+	uint32_t index = map->trie.free_head;
 
-	for (uint64_t i = 0; i < map->nfree; i++) {
+	for (uint64_t i = 0; i < map->trie.nfree; i++) {
 		int r = audit_mark(audit, index);
 
 		if (r < 0)
@@ -600,25 +600,27 @@ static int
 trie_check(const struct swapmap *map)
 {
 	struct audit audit = {
-		.map = map, .limit = map->fresh, .strict = true,
+		.map = map, .limit = map->trie.fresh, .strict = true,
 	};
 	int r;
 
-	if (map->fresh < NODE_FIRST ||
-	    map->fresh > map->arena.size / NODE_BYTES)
+	if (map->trie.fresh < NODE_FIRST ||
+	    map->trie.fresh > map->arena.size / NODE_BYTES)
 		return -EBADMSG;
 	r = audit_run(&audit);
 	if (r == 0)
 		r = check_free_list(map, &audit);
 	if (r == 0 && (audit.nmapped != map->count ||
-		       audit.nnodes + map->nfree != map->fresh - NODE_FIRST))
+		       audit.nnodes + map->trie.nfree != map->trie.fresh - NODE_FIRST))
 		r = -EBADMSG;
 	free(audit.seen);
 	return r;
 }
 
 const struct swapmap_ops swapmap_trie_ops = {
-	.kind = KIND_TRIE,
+	.kind = SWAPMAP_TRIE,
+	.name = "trie",
+	.pages_max = SWAPMAP_PAGES_MAX,
 	.reserve = trie_reserve,
 	.format = trie_format,
 	.load = trie_load,

@@ -73,48 +73,49 @@ start_format(struct swapmap *map, const void *header, size_t header_len)
 	start->npages = map->npages;
 	if (header_len > 0)
 		memcpy(start->caller, header, header_len);
-	map->ops->format(map);
+	r = map->ops->format(map);
+	if (r < 0)
+		return r;
 	atomic_store_explicit(&start->magic, SWAPMAP_MAGIC,
 			      memory_order_release);
 	return 0;
 }
 
 static int
-map_create(struct swapmap *map, int dirfd, const char *name,
-	   const void *header, size_t header_len)
+map_create(struct swapmap *map, const struct swapmap_spec *spec)
 {
-	int r = arena_create(&map->arena, dirfd, name,
+	int r = arena_create(&map->arena, spec->dirfd, spec->name,
 			     map->ops->reserve(map->npages));
 
 	if (r < 0)
 		return r;
-	r = start_format(map, header, header_len);
+	if (spec->account != NULL)
+		arena_charge(&map->arena, spec->account);
+	r = start_format(map, spec->header, spec->header_len);
 	if (r < 0) {
-		if (name != NULL)
-			(void)unlinkat(dirfd, name, 0);
+		if (spec->name != NULL)
+			(void)unlinkat(spec->dirfd, spec->name, 0);
 		arena_destroy(&map->arena);
 	}
 	return r;
 }
 
 int
-swapmap_create(uint64_t npages, int dirfd, const char *name,
-	       const void *header, size_t header_len,
-	       struct swapmap **ret_map)
+swapmap_create(const struct swapmap_spec *spec, struct swapmap **ret_map)
 {
 	struct swapmap *map;
 	int r;
 
-	if (npages == 0 || header_len > SWAPMAP_HEADER_MAX)
+	if (spec->npages == 0 || spec->header_len > SWAPMAP_HEADER_MAX)
 		return -EINVAL;
-	if (npages > SWAPMAP_PAGES_MAX)
+	if (spec->npages > SWAPMAP_PAGES_MAX)
 		return -EFBIG;
 	map = calloc(1, sizeof(*map));
 	if (map == NULL)
 		return -ENOMEM;
 	map->ops = &swapmap_trie_ops;
-	map->npages = npages;
-	r = map_create(map, dirfd, name, header, header_len);
+	map->npages = spec->npages;
+	r = map_create(map, spec);
 	if (r < 0) {
 		free(map);
 		return r;
@@ -184,7 +185,8 @@ map_open(struct swapmap *map, int dirfd, const char *name)
 }
 
 int
-swapmap_open(int dirfd, const char *name, struct swapmap **ret_map)
+swapmap_open(int dirfd, const char *name, struct arena_account *account,
+	     struct swapmap **ret_map)
 {
 	struct swapmap *map;
 	int r;
@@ -197,6 +199,8 @@ swapmap_open(int dirfd, const char *name, struct swapmap **ret_map)
 		free(map);
 		return r;
 	}
+	if (account != NULL)
+		arena_charge(&map->arena, account);
 	*ret_map = map;
 	return 0;
 }

@@ -24,6 +24,23 @@
 #define SWAPMAP_PAGES_MAX	(UINT64_C(1) << 40)  /* most pages of a map */
 
 struct swapmap;
+struct arena_account;
+
+/*
+ * How a map keeps its slots.  The first is what a map is created with when it
+ * shall choose by itself, and change as it fills: it never is of that kind.
+ */
+enum swapmap_kind {
+	SWAPMAP_AUTO,
+	SWAPMAP_ARRAY,		/* one slot a page */
+	SWAPMAP_HASH,		/* clusters of 16 slots (NetBSD uvm_aobj) */
+	SWAPMAP_TRIE,		/* a radix tree (FreeBSD swap_pager) */
+	SWAPMAP_NKINDS
+};
+
+/* "auto", "array", ...; and back: -EINVAL no such kind. */
+const char *swapmap_kind_name(enum swapmap_kind kind);
+int swapmap_kind_parse(const char *name, enum swapmap_kind *ret_kind);
 
 /*
  * Called with coalesced ranges of blocks that the map no longer refers to.
@@ -32,21 +49,26 @@ struct swapmap;
 typedef void swapmap_free_fn(void *arg, uint64_t first_block, uint64_t n);
 
 /*
- * Create a map of kind trie for pages 0..npages-1, all without a block.
+ * Create a map for pages 0..npages-1, all without a block.
  *
- * @npages	  1..SWAPMAP_PAGES_MAX
- * @dirfd, @name  file that holds it (created, mode 0600); NULL name: anonymous
- *		  memory
- * @header        caller's bytes, kept at the start of the file (see
- *		  swapmap_header()); at most SWAPMAP_HEADER_MAX
- *
- * Errors: -EINVAL no pages, or too long a header; -EFBIG too many pages;
- * -EEXIST; -ENOMEM, -ENOSPC and whatever creating the file gives.
+ * Errors: -EINVAL no pages, no such kind, or too long a header; -EFBIG too many
+ * pages (for this kind); -EEXIST; -EDQUOT the account; -ENOMEM, -ENOSPC and
+ * whatever creating the file gives.
  */
 #define SWAPMAP_HEADER_MAX	1024u
-int swapmap_create(uint64_t npages, int dirfd, const char *name,
-		   const void *header, size_t header_len,
-		   struct swapmap **ret_map);
+
+struct swapmap_spec {
+	enum swapmap_kind kind;
+	uint64_t	npages;		/* 1..SWAPMAP_PAGES_MAX */
+	int		dirfd;		/* the map keeps a duplicate */
+	const char	*name;		/* of the file that holds it (mode
+					   0600); NULL: anonymous memory */
+	const void	*header;	/* caller's bytes, see swapmap_header() */
+	size_t		header_len;	/* at most SWAPMAP_HEADER_MAX */
+	struct arena_account *account;	/* what it holds counts there; NULL */
+};
+
+int swapmap_create(const struct swapmap_spec *spec, struct swapmap **ret_map);
 
 /*
  * Open a map that another process left, however it ended: check it, count its
@@ -58,9 +80,16 @@ int swapmap_create(uint64_t npages, int dirfd, const char *name,
  * by another version; -ENOMEM; what openat(2) and mmap(2) give.
  * Cost: reads all nodes of the map.
  */
-int swapmap_open(int dirfd, const char *name, struct swapmap **ret_map);
+int swapmap_open(int dirfd, const char *name, struct arena_account *account,
+		 struct swapmap **ret_map);
 
-/* The caller's SWAPMAP_HEADER_MAX bytes at the start of the arena. */
+/* What it is at present: not SWAPMAP_AUTO. */
+enum swapmap_kind swapmap_kind(const struct swapmap *map);
+
+/*
+ * The caller's SWAPMAP_HEADER_MAX bytes at the start of the arena.  The pointer
+ * is good until the map changes.
+ */
 void *swapmap_header(struct swapmap *map);
 
 /* Free the structure (not the blocks, and not the file).  NULL: nothing. */
@@ -77,8 +106,8 @@ uint64_t swapmap_get(const struct swapmap *map, uint64_t page);
  * frees nodes that become empty.
  *
  * Errors, with nothing changed: -ERANGE no such page, or a block beyond
- * SWAPMAP_BLOCK_MAX; -ENOMEM, -ENOSPC no room for nodes (never where a page
- * that has a block gets another one, nor for a prepared page).
+ * SWAPMAP_BLOCK_MAX; -ENOMEM, -ENOSPC, -EDQUOT no room for nodes (never where
+ * a page that has a block gets another one, nor for a prepared page).
  */
 int swapmap_set(struct swapmap *map, uint64_t page, uint64_t block,
 		uint64_t *ret_old);
@@ -95,7 +124,8 @@ int swapmap_set(struct swapmap *map, uint64_t page, uint64_t block,
  * any case, and never fails.  A page must not be prepared twice at a time.
  * What is never unprepared costs memory alone, at most a leaf for 16 pages.
  *
- * Errors, with nothing prepared: -ERANGE; -ENOMEM, -ENOSPC no room for nodes.
+ * Errors, with nothing prepared: -ERANGE; -ENOMEM, -ENOSPC, -EDQUOT no room for
+ * nodes.
  */
 int swapmap_prepare(struct swapmap *map, uint64_t page, uint64_t n);
 void swapmap_unprepare(struct swapmap *map, uint64_t page, uint64_t n);
@@ -106,6 +136,23 @@ void swapmap_unprepare(struct swapmap *map, uint64_t page, uint64_t n);
  */
 bool swapmap_find(const struct swapmap *map, uint64_t page,
 		  uint64_t *ret_page, uint64_t *ret_block);
+
+/*
+ * The same among the @n pages from @page, for a block in [lo, hi): what one
+ * device holds.  Poison is no block.
+ */
+bool swapmap_find_in(const struct swapmap *map, uint64_t page, uint64_t n,
+		     uint64_t lo, uint64_t hi, uint64_t *ret_page,
+		     uint64_t *ret_block);
+
+/*
+ * Call @fn for each mapped page among the @n from @page, in page order; poison
+ * too.  Stops at the first that returns non-zero, and returns that.  @fn must
+ * not change the map.
+ */
+typedef int swapmap_each_fn(void *arg, uint64_t page, uint64_t block);
+int swapmap_each(const struct swapmap *map, uint64_t page, uint64_t n,
+		 swapmap_each_fn *fn, void *arg);
 
 /*
  * How many pages from @page (itself included) have consecutive blocks, at
@@ -126,6 +173,27 @@ uint64_t swapmap_run_before(const struct swapmap *map, uint64_t page,
  */
 uint64_t swapmap_clear(struct swapmap *map, uint64_t page, uint64_t n,
 		       swapmap_free_fn *fn, void *arg);
+
+/*
+ * Move what @from has for the @n pages from @from_page to @to, at @to_page.
+ * Where @to has something already, that wins, and the block of @from goes to
+ * @fn in coalesced ranges (FreeBSD swap_pager_copy).  @from has none of these
+ * pages afterwards.  A block is entered into @to before it leaves @from: after
+ * a crash in between two maps name it, for the same contents.
+ *
+ * Errors: -EINVAL the same map on both sides; -ERANGE; -ENOMEM, -ENOSPC,
+ * -EDQUOT no room in @to: then nothing has changed.
+ */
+int swapmap_transfer(struct swapmap *to, uint64_t to_page,
+		     struct swapmap *from, uint64_t from_page, uint64_t n,
+		     swapmap_free_fn *fn, void *arg);
+
+/*
+ * Enter all that @from has into @to, which must be empty and have as many
+ * pages; what is prepared is not copied.  -EINVAL; -ENOMEM, -ENOSPC, -EDQUOT:
+ * then @to is empty again.
+ */
+int swapmap_copy(struct swapmap *to, const struct swapmap *from);
 
 /*
  * Mapped pages, poison marks included; bytes of memory or file that are held

@@ -95,6 +95,10 @@ static const struct member counter_members[] = {
 	U64(swap_counters, poisoned_pages),
 	U64(swap_counters, free_deferred),
 	U64(swap_counters, free_completed),
+	U64(swap_counters, almost_full_events),
+	U64(swap_counters, full_events),
+	U64(swap_counters, metadata_full_events),
+	U64(swap_counters, charges_refused),
 };
 
 _Static_assert(sizeof(struct swap_counters) ==

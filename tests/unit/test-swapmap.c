@@ -121,11 +121,15 @@ dir_of(void **state)
 static struct swapmap *
 create(uint64_t npages, int dirfd)
 {
+	struct swapmap_spec spec = {
+		.kind = SWAPMAP_TRIE,
+		.npages = npages,
+		.dirfd = dirfd,
+		.name = dirfd < 0 ? NULL : NAME,
+	};
 	struct swapmap *map = NULL;
 
-	assert_int_equal(swapmap_create(npages, dirfd,
-					dirfd < 0 ? NULL : NAME, NULL, 0,
-					&map), 0);
+	assert_int_equal(swapmap_create(&spec, &map), 0);
 	return map;
 }
 
@@ -387,8 +391,8 @@ is_prepared(const struct world *w, uint64_t page, uint64_t n)
 static bool
 exhausted(const struct swapmap *map)
 {
-	return map->nfree == 0 &&
-	       (map->fresh + 1) * NODE_BYTES > map->arena.reserved;
+	return map->trie.nfree == 0 &&
+	       (map->trie.fresh + 1) * NODE_BYTES > map->arena.reserved;
 }
 
 static void
@@ -542,7 +546,7 @@ world_destroy(struct world *w)
 	(void)swapmap_clear(w->map, 0, w->npages, NULL, NULL);
 	assert_int_equal(swapmap_check(w->map), 0);
 	/* Every node is free again. */
-	assert_int_equal(w->map->nfree, w->map->fresh - NODE_FIRST);
+	assert_int_equal(w->map->trie.nfree, w->map->trie.fresh - NODE_FIRST);
 	swapmap_destroy(w->map);
 	free(w);
 }
@@ -624,7 +628,7 @@ reopen_steps(int dirfd, uint64_t npages, bool sparse, uint64_t seed)
 		if (below(&w->random, 8) == 0)
 			continue;
 		/* The file at another address; what was prepared is over. */
-		assert_int_equal(swapmap_open(dirfd, NAME, &successor), 0);
+		assert_int_equal(swapmap_open(dirfd, NAME, NULL, &successor), 0);
 		assert_true(successor->arena.base != w->map->arena.base);
 		assert_int_equal(swapmap_check(successor), 0);
 		compare(successor, &w->model);
@@ -658,13 +662,13 @@ test_reopen_prepared(void **state)
 	assert_false(swapmap_find(map, 6, &page, &block));
 	swapmap_destroy(map);
 
-	assert_int_equal(swapmap_open(dir_of(state), NAME, &map), 0);
+	assert_int_equal(swapmap_open(dir_of(state), NAME, NULL, &map), 0);
 	assert_int_equal(swapmap_check(map), 0);
 	assert_int_equal(swapmap_count(map), 1);
 	assert_int_equal(swapmap_get(map, 5), 50);
-	assert_int_equal(map->fresh - NODE_FIRST - map->nfree, map->top + 1);
+	assert_int_equal(map->trie.fresh - NODE_FIRST - map->trie.nfree, map->trie.top + 1);
 	set(map, 5, NONE);
-	assert_int_equal(map->fresh - NODE_FIRST, map->nfree);
+	assert_int_equal(map->trie.fresh - NODE_FIRST, map->trie.nfree);
 	swapmap_destroy(map);
 }
 
@@ -789,7 +793,7 @@ crash_check(const struct witness *witness, int dirfd, const char *name)
 	struct swapmap *map = NULL;
 	uint64_t count = 0;
 
-	assert_int_equal(swapmap_open(dirfd, name, &map), 0);
+	assert_int_equal(swapmap_open(dirfd, name, NULL, &map), 0);
 	assert_int_equal(swapmap_check(map), 0);
 	for (uint64_t page = 0; page < CRASH_PAGES; page++) {
 		uint64_t block = swapmap_get(map, page);
@@ -803,7 +807,7 @@ crash_check(const struct witness *witness, int dirfd, const char *name)
 	assert_int_equal(swapmap_clear(map, 0, CRASH_PAGES, NULL, NULL),
 			 count + 1);
 	assert_int_equal(swapmap_check(map), 0);
-	assert_int_equal(map->nfree, map->fresh - NODE_FIRST);
+	assert_int_equal(map->trie.nfree, map->trie.fresh - NODE_FIRST);
 	swapmap_destroy(map);
 }
 
@@ -972,13 +976,16 @@ test_limits(void **state)
 	char header[SWAPMAP_HEADER_MAX + 1] = "";
 	struct swapmap *map = NULL;
 	uint64_t old = 1, page, block;
+	struct swapmap_spec spec = { .kind = SWAPMAP_TRIE, .dirfd = -1 };
 
 	(void)state;
-	assert_int_equal(swapmap_create(0, -1, NULL, NULL, 0, &map), -EINVAL);
-	assert_int_equal(swapmap_create(SWAPMAP_PAGES_MAX + 1, -1, NULL, NULL,
-					0, &map), -EFBIG);
-	assert_int_equal(swapmap_create(1, -1, NULL, header, sizeof(header),
-					&map), -EINVAL);
+	assert_int_equal(swapmap_create(&spec, &map), -EINVAL);
+	spec.npages = SWAPMAP_PAGES_MAX + 1;
+	assert_int_equal(swapmap_create(&spec, &map), -EFBIG);
+	spec.npages = 1;
+	spec.header = header;
+	spec.header_len = sizeof(header);
+	assert_int_equal(swapmap_create(&spec, &map), -EINVAL);
 	assert_null(map);
 	map = create(20, -1);
 	assert_int_equal(swapmap_npages(map), 20);
@@ -1108,20 +1115,20 @@ test_cost(void **state)
 	assert_int_equal(swapmap_clear(map, 0, SWAPMAP_PAGES_MAX, NULL, NULL),
 			 2);
 	assert_int_equal(map->start->root, 0);
-	fresh = map->fresh;
+	fresh = map->trie.fresh;
 	for (uint64_t i = 0; i < 2000; i++) {
 		set(map, i * 77777777, i);
 		assert_int_equal(swapmap_set(map, i * 77777777, NONE, NULL),
 				 0);
 	}
-	assert_int_equal(map->fresh, fresh);
+	assert_int_equal(map->trie.fresh, fresh);
 
 	/* Dense: 8.3 bytes a page, and growth of the file is in bounds. */
 	for (uint64_t i = 0; i < 200000; i++)
 		set(map, i, i);
-	assert_true((map->fresh - NODE_FIRST) * NODE_BYTES < 200000 * 83 / 10);
+	assert_true((map->trie.fresh - NODE_FIRST) * NODE_BYTES < 200000 * 83 / 10);
 	assert_true(swapmap_memory(map) <
-		    sizeof(*map) + map->fresh * NODE_BYTES + GROW_MAX + 4096);
+		    sizeof(*map) + map->trie.fresh * NODE_BYTES + GROW_MAX + 4096);
 	assert_int_equal(swapmap_run(map, 0, UINT64_MAX), 200000);
 	swapmap_destroy(map);
 }
@@ -1144,10 +1151,10 @@ test_prepare(void **state)
 	assert_int_equal(swapmap_clear(map, 90, 16, NULL, NULL), 1);
 	assert_int_equal(swapmap_check(map), 0);
 	assert_int_equal(swapmap_clear(map, (i - 1) * 1000, 1, NULL, NULL), 1);
-	free_before = map->nfree;
+	free_before = map->trie.nfree;
 	/* A range that can be had in part is not prepared at all. */
 	assert_int_equal(swapmap_prepare(map, 1000, 60000), -ENOMEM);
-	assert_int_equal(map->nfree, free_before);
+	assert_int_equal(map->trie.nfree, free_before);
 	assert_true(free_before > 0);
 	assert_int_equal(swapmap_check(map), 0);
 	for (unsigned k = 0; k < 16; k++)
@@ -1171,6 +1178,9 @@ test_prepare(void **state)
 static void
 test_no_space(void **state)
 {
+	struct swapmap_spec spec = {
+		.kind = SWAPMAP_TRIE, .npages = 1000, .name = NAME,
+	};
 	struct rlimit limit, small;
 	struct swapmap *map = NULL;
 
@@ -1179,8 +1189,8 @@ test_no_space(void **state)
 	small = limit;
 	small.rlim_cur = 0;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_int_equal(swapmap_create(1000, dir_of(state), NAME, NULL, 0,
-					&map), -EFBIG);
+	spec.dirfd = dir_of(state);
+	assert_int_equal(swapmap_create(&spec, &map), -EFBIG);
 	assert_int_equal(faccessat(dir_of(state), NAME, F_OK, 0), -1);
 	small.rlim_cur = SWAPMAP_START;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
@@ -1201,17 +1211,21 @@ test_header(void **state)
 {
 	unsigned char header[SWAPMAP_HEADER_MAX];
 	struct swapmap *map = NULL, *other = NULL;
+	struct swapmap_spec spec = {
+		.kind = SWAPMAP_TRIE, .npages = 1000, .name = NAME,
+		.header = header, .header_len = sizeof(header),
+	};
 
 	for (size_t i = 0; i < sizeof(header); i++)
 		header[i] = (unsigned char)(i * 7);
-	assert_int_equal(swapmap_create(1000, dir_of(state), NAME, header,
-					sizeof(header), &map), 0);
-	assert_int_equal(swapmap_create(1000, dir_of(state), NAME, NULL, 0,
-					&other), -EEXIST);
+	spec.dirfd = dir_of(state);
+	assert_int_equal(swapmap_create(&spec, &map), 0);
+	spec.header_len = 0;
+	assert_int_equal(swapmap_create(&spec, &other), -EEXIST);
 	set(map, 999, 1);
 	((unsigned char *)swapmap_header(map))[3] = 99;
 	swapmap_destroy(map);
-	assert_int_equal(swapmap_open(dir_of(state), NAME, &map), 0);
+	assert_int_equal(swapmap_open(dir_of(state), NAME, NULL, &map), 0);
 	header[3] = 99;
 	assert_memory_equal(swapmap_header(map), header, sizeof(header));
 	assert_int_equal(swapmap_npages(map), 1000);
@@ -1225,7 +1239,7 @@ static int
 open_and_close(int dirfd)
 {
 	struct swapmap *map = NULL;
-	int r = swapmap_open(dirfd, NAME, &map);
+	int r = swapmap_open(dirfd, NAME, NULL, &map);
 
 	if (r == 0) {
 		assert_int_equal(swapmap_check(map), 0);
@@ -1279,7 +1293,7 @@ test_not_a_map(void **state)
 	assert_int_equal(open_and_close(dirfd), -EBADMSG);
 	map->start->npages = 50000;
 	/* An empty node, but where there are no pages. */
-	node_at(map, map->start->root)->child[20] = (uint32_t)map->fresh;
+	node_at(map, map->start->root)->child[20] = (uint32_t)map->trie.fresh;
 	assert_int_equal(open_and_close(dirfd), -EBADMSG);
 	node_at(map, map->start->root)->child[20] = 0;
 	assert_int_equal(ftruncate(map->arena.fd, SWAPMAP_START), 0);
@@ -1300,7 +1314,7 @@ test_random_damage(void **state)
 
 		for (unsigned k = 0; k < 40; k++)
 			set(map, below(&random, 700), k);
-		end = map->fresh * NODE_BYTES;
+		end = map->trie.fresh * NODE_BYTES;
 		for (unsigned k = 0; k < 3; k++) {
 			size_t at = below(&random, 4) == 0 ?
 				    below(&random, 64) : SWAPMAP_START +
@@ -1345,21 +1359,21 @@ test_planted(void **state)
 	set(map, 299, 12);
 	free_leaf = node_at(map, map->start->root)->child[3];
 	set(map, 50, NONE);
-	assert_int_equal(map->free_head, free_leaf);
+	assert_int_equal(map->trie.free_head, free_leaf);
 	root = node_at(map, map->start->root);
 	leaf = node_at(map, root->child[18]);
 
 	/* T1 */
 	PLANT(map, root->child[5], (uint32_t)root->child[2]);
 	PLANT(map, root->child[5], (uint32_t)map->start->root);
-	PLANT(map, root->child[2], (uint32_t)map->fresh);
+	PLANT(map, root->child[2], (uint32_t)map->trie.fresh);
 	PLANT(map, root->child[2], UINT32_MAX);
 	PLANT(map, root->child[2], 1u);
 	/* T2 */
-	PLANT(map, map->free_head, (uint32_t)root->child[2]);
-	PLANT(map, map->nfree, map->nfree - 1);
-	PLANT(map, map->fresh, map->fresh + 1);
-	PLANT(map, map->fresh, UINT64_MAX / NODE_BYTES);
+	PLANT(map, map->trie.free_head, (uint32_t)root->child[2]);
+	PLANT(map, map->trie.nfree, map->trie.nfree - 1);
+	PLANT(map, map->trie.fresh, map->trie.fresh + 1);
+	PLANT(map, map->trie.fresh, UINT64_MAX / NODE_BYTES);
 	/* T3 */
 	PLANT(map, leaf->slot[299 % 16], UINT64_C(0));
 	/* T4 */
