@@ -136,6 +136,7 @@ pager_free(void *arg)
 	object_table_fini(&core->table);
 	space_fini(&core->space);
 	pageq_fini(&core->queue);
+	pageq_fini(&core->cold);
 	budget_fini(&core->budget);
 	if (core->state_dirfd >= 0) {
 		if (pager->handed_over)
@@ -174,6 +175,7 @@ core_init(struct core *core, const struct swap_pager_config *config,
 	budget_init(&core->budget, config->ram_bytes >> page_shift(),
 		    core->cluster);
 	pageq_init(&core->queue);
+	pageq_init(&core->cold);
 	object_table_init(&core->table);
 	return 0;
 }
