@@ -128,7 +128,7 @@ struct core {
 	_Atomic bool	 maps_full;	/* page-out waits for map memory */
 	_Atomic uint64_t maps_full_events;
 	_Atomic unsigned cluster;	/* most pages in one I/O */
-	unsigned	 flags;		/* SWAP_PAGER_* */
+	_Atomic unsigned flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */
 	_Atomic bool	 stuck;		/* space is full, and page-out has
@@ -190,6 +190,12 @@ struct swap_object *object_find(struct core *core, const char *name);
 /* The last one kills the object: pages and blocks are freed at once, those
  * of busy pages when they stop being busy (NetBSD uao_detach, KILLME). */
 void object_unref(struct swap_object *object);
+
+/*
+ * What the sum of all objects is compared with (tunable "overcommit"): bytes of
+ * swap space, and of RAM that is not wired where the policy says so.
+ */
+uint64_t core_chargeable(struct core *core);
 
 /* The pager itself stops using the table: unused() when nobody else does. */
 void object_table_close(struct object_table *table);
