@@ -89,11 +89,9 @@ budget_set_limit(struct budget *b, uint64_t limit)
 uint64_t
 budget_least(const struct budget *b)
 {
-	uint64_t wired = atomic_load(&b->wired), limit = wired + wired / 3;
+	uint64_t wired = atomic_load(&b->wired);
 
-	while (!may_wire(wired, limit))
-		limit++;
-	return limit;
+	return wired == 0 ? 0 : 4 * (wired - 1) / 3 + 1;
 }
 
 void
