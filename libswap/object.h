@@ -165,7 +165,7 @@ struct core {
 	_Atomic bool	 maps_full;	/* page-out waits for map memory */
 	_Atomic uint64_t maps_full_events;
 	_Atomic unsigned cluster;	/* most pages in one I/O */
-	unsigned	 flags;		/* SWAP_PAGER_* */
+	_Atomic unsigned flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */
 	_Atomic bool	 stuck;		/* space or the maps are full, and
