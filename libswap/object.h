@@ -42,6 +42,7 @@
  *	table		object table: slots and names
  *	object		page states, map, region set; one object at a time
  *	space		device table and block lists
+ *	late		blocks freed while somebody else had space
  *	queue, budget	leaf locks, as are the region table's and the log's
  *
  * No lock is held across I/O, an ioctl on a userfaultfd or a punch: BUSY
