@@ -69,6 +69,7 @@
  *	writable	one region: its protection
  *	object		page states, map, region set; one object at a time
  *	space		device table and block lists
+ *	late		blocks freed while somebody else had space
  *	queue, budget	leaf locks, as are the region table's, the charges' and
  *			the log's
  *
