@@ -188,8 +188,8 @@ node_take(struct swapmap *map)
 	uint32_t index;
 
 	if (map->trie.nfree > 0) {
-		index = map->trie.free_head;
-		map->trie.free_head = node_at(map, index)->next_free;
+		index = map->trie.free_head[0];
+		map->trie.free_head[0] = node_at(map, index)->next_free;
 		map->trie.nfree--;
 	} else {
 		index = (uint32_t)map->trie.fresh++;
@@ -201,8 +201,8 @@ node_take(struct swapmap *map)
 static void
 node_give(struct swapmap *map, uint32_t index)
 {
-	node_at(map, index)->next_free = map->trie.free_head;
-	map->trie.free_head = index;
+	node_at(map, index)->next_free = map->trie.free_head[0];
+	map->trie.free_head[0] = index;
 	map->trie.nfree++;
 }
 
@@ -465,6 +465,46 @@ trie_find(const struct swapmap *map, uint64_t page, uint64_t *ret_page,
 				      ret_word);
 }
 
+static int
+each_node(const struct swapmap *map, uint32_t index, unsigned level,
+	  uint64_t base, uint64_t first, uint64_t last, bool raw,
+	  swapmap_each_fn *fn, void *arg)
+{
+	const union node *node = node_at(map, index);
+	unsigned to = entry_to(level, base, last);
+	int r = 0;
+
+	for (unsigned i = entry_from(level, base, first); r == 0 && i <= to;
+	     i++) {
+		uint64_t page = entry_page(level, base, i);
+
+		if (level == 0) {
+			uint64_t word = slot_load(&node->slot[i]);
+
+			if (raw ? word != 0 : (word & SWAPMAP_VALUE) != 0)
+				r = fn(arg, page,
+				       raw ? word : swapmap_block(word));
+		} else {
+			uint32_t child = link_load(&node->child[i]);
+
+			if (child != 0)
+				r = each_node(map, child, level - 1, page,
+					      first, last, raw, fn, arg);
+		}
+	}
+	return r;
+}
+
+static int
+trie_each(const struct swapmap *map, uint64_t page, uint64_t n, bool raw,
+	  swapmap_each_fn *fn, void *arg)
+{
+	uint32_t root = link_load(&map->start->root);
+
+	return root == 0 ? 0 : each_node(map, root, map->trie.top, 0, page,
+					 page + n - 1, raw, fn, arg);
+}
+
 /* -------------------------------------------------------------- audits */
 
 /* A walk that believes nothing. */
@@ -550,7 +590,7 @@ static void
 free_list_build(struct swapmap *map, const struct audit *audit)
 {
 	map->trie.fresh = audit->end;
-	map->trie.free_head = 0;
+	map->trie.free_head[0] = 0;
 	map->trie.nfree = 0;
 	for (uint64_t index = audit->end; index-- > NODE_FIRST;) {
 		if (!audit_seen(audit, index))
@@ -584,7 +624,7 @@ trie_load(struct swapmap *map)
 static int
 check_free_list(const struct swapmap *map, struct audit *audit)
 {
-	uint32_t index = map->trie.free_head;
+	uint32_t index = map->trie.free_head[0];
 
 	for (uint64_t i = 0; i < map->trie.nfree; i++) {
 		int r = audit_mark(audit, index);
@@ -629,6 +669,7 @@ const struct swapmap_ops swapmap_trie_ops = {
 	.prepare = trie_prepare,
 	.unprepare = trie_unprepare,
 	.find = trie_find,
+	.each = trie_each,
 	.clear = trie_clear,
 	.check = trie_check,
 };
