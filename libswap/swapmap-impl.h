@@ -79,6 +79,7 @@ struct swapmap_ops;
 /* What each kind keeps in the process; zero in a new map. */
 struct swapmap_array {
 	_Atomic uint32_t *entry;	/* the directory, in the arena */
+	char		*units;		/* the first one, behind it */
 	uint32_t	 nentries;
 	uint32_t	 unit_bytes;
 	uint32_t	 free_head;	/* units; 0: none */
@@ -102,14 +103,13 @@ struct swapmap_hash {
 #define SWAPMAP_TRIE_CLASSES	5u
 
 struct swapmap_trie {
-	unsigned	 top;
 	_Atomic uint32_t *table;	/* links of the highest level */
+	unsigned	 shift;		/* log2 of the pages under each */
+	unsigned	 table_bits;	/* log2 of the links */
 	uint64_t	 table_unit;	/* its place; 0: in the start */
-	unsigned	 bits;		/* log2 of the pages, rounded up */
-	unsigned	 table_bits;	/* log2 of the table's links */
-	uint32_t	 nlinks;	/* not 0, in the table */
-	uint32_t	 ninner;	/* of these: to inner nodes */
-	uint32_t	 grow_at;	/* try a larger table at so many */
+	uint32_t	 nlinks;	/* of the table: not 0 */
+	uint32_t	 ninner;	/* of the table: to inner nodes */
+	uint32_t	 grow_at;	/* try a larger one at so many */
 	uint32_t	 free_head[SWAPMAP_TRIE_CLASSES]; /* units; 0: none */
 	uint64_t	 nfree;		/* units in these lists */
 	uint64_t	 fresh;		/* from this unit on: never used */
@@ -157,6 +157,7 @@ struct swapmap_ops {
 	int	 (*load)(struct swapmap *map);
 	/* Free what the process keeps beside the arena; NULL: nothing. */
 	void	 (*release)(struct swapmap *map);
+	/* A slot with a value may come with SWAPMAP_HELD or without it. */
 	uint64_t (*get)(const struct swapmap *map, uint64_t page);
 	int	 (*set)(struct swapmap *map, uint64_t page, uint64_t word,
 			uint64_t *ret_old);
