@@ -6,9 +6,9 @@
  * with each other: no lock is held over the whole, so that taking a picture
  * never stops the paging that it shows.
  *
- * Memory for metadata has three parts, each counted in one place: what the swap
- * maps hold is in their account, what the block lists hold is the space's, and
- * the objects' page states are theirs.
+ * Memory for metadata is what the block lists hold, and what each object does,
+ * its swap map included.  What all maps have in their account, which is what
+ * the limit is compared with, is shown beside it and not added.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +63,6 @@ fill_object(struct swap_object *object, void *arg)
 {
 	struct swap_stats *stats = arg;
 	struct swap_object_stats *st = stats->objects;
-	uint64_t memory;
 
 	/* Room for twice as many, when it is used up. */
 	if ((stats->nobjects & (stats->nobjects - 1)) == 0) {
@@ -77,9 +76,7 @@ fill_object(struct swap_object *object, void *arg)
 	object_stats(object, st);
 	st->regions = count_regions(object);
 	stats->swapped_bytes += st->swapped_bytes;
-	/* Its map is in the account already; it may have grown in between. */
-	memory = object_memory(object);
-	stats->metadata_bytes += memory - min_u64(memory, st->map_bytes);
+	stats->metadata_bytes += object_memory(object);
 	return 0;
 }
 
@@ -123,7 +120,7 @@ fill_metadata(struct core *core, struct swap_stats *stats)
 	stats->counters.metadata_full_events =
 		atomic_load(&core->maps_full_events);
 	/* The objects' part comes with the objects. */
-	stats->metadata_bytes = space_memory(&core->space) + stats->map_bytes;
+	stats->metadata_bytes = space_memory(&core->space);
 }
 
 static void
