@@ -130,7 +130,6 @@ fill_charge(struct core *core, struct swap_stats *stats)
 
 	charge_totals(&core->charge, &charge);
 	stats->overcommit = charge.overcommit;
-	stats->charged_bytes = charge.total;
 	stats->chargeable_bytes = core_chargeable(core);
 	stats->counters.charges_refused = charge.refused;
 }
@@ -152,6 +151,17 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	fill_charge(core, stats);
 }
 
+/* Those that are shown add up to what is shown. */
+static int
+fill_users(struct core *core, struct swap_stats *stats)
+{
+	int rc = charge_stats(&core->charge, &stats->users, &stats->nusers);
+
+	for (size_t i = 0; i < stats->nusers; i++)
+		stats->charged_bytes += stats->users[i].charged_bytes;
+	return rc;
+}
+
 int
 swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 {
@@ -165,8 +175,7 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 		rc = space_stats(&pager->core.space, &stats.devices,
 				 &stats.ndevices);
 	if (rc == 0)
-		rc = charge_stats(&pager->core.charge, &stats.users,
-				  &stats.nusers);
+		rc = fill_users(&pager->core, &stats);
 	if (rc < 0) {
 		swap_stats_clear(&stats);
 		return rc;
