@@ -19,10 +19,11 @@
  *	 from arena_grow(), never a SIGBUS at some later store.
  *   A3  Nobody touches bytes at or after base + size.
  *
- * Cost.  Growth doubles up to GROW_MAX a step, so that a small arena wastes
- * little and a step of a large one takes bounded time.  Nothing is populated
- * ahead of its use and there are no huge pages, which would make the first
- * byte cost 2 MiB.  The arena does not shrink.
+ * Cost.  An arena grows by a quarter, and by GROW_MAX at most, so that a small
+ * one wastes little and a step of a large one takes bounded time.  Where that
+ * is refused it grows by what is needed alone: the last bytes that an account
+ * allows are used.  Nothing is populated ahead of its use and there are no huge
+ * pages, which would make the first byte cost 2 MiB.  The arena does not shrink.
  *
  * Limits.  Under mlockall(MCL_FUTURE) the whole reservation counts against
  * RLIMIT_MEMLOCK, where the process is not exempt from it.
@@ -38,6 +39,7 @@
 
 #include "util.h"
 
+#define GROW_PART	4u
 #define GROW_MAX	(UINT64_C(1) << 20)
 
 /* @size <= SIZE_MAX - page size. */
@@ -215,7 +217,8 @@ arena_grow(struct arena *arena, size_t size)
 	if (size > arena->reserved)
 		return -ENOMEM;
 	least = round_up(size);
-	step = (size_t)min_u64(arena->size, GROW_MAX);
+	step = (size_t)min_u64(arena->size / GROW_PART, GROW_MAX) &
+	       ~((size_t)page_bytes() - 1);
 	target = (size_t)min_u64(max_u64(least, arena->size + step),
 				 arena->reserved);
 	r = extend_charged(arena, target);
