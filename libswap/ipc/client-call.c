@@ -191,6 +191,17 @@ swap_client_stats(struct swap_client *client, struct swap_stats *ret_stats,
 	return reply_read(client, reply, r, "the snapshot", error);
 }
 
+/* As client_call(), with @params that hold texts of the caller. */
+static int
+call_texts(struct swap_client *client, const char *method, json_t *params,
+	   json_t **ret_reply, struct swap_error *error)
+{
+	if (params == NULL)
+		return error_set(error, -EINVAL, "a text that is not UTF-8, "
+				 "or out of memory");
+	return client_call(client, method, params, ret_reply, error);
+}
+
 int
 swap_client_tunables(struct swap_client *client,
 		     struct swap_tunable **ret_tunables, size_t *ret_n,
@@ -211,9 +222,9 @@ int
 swap_client_tune(struct swap_client *client, const char *name,
 		 const char *value, struct swap_error *error)
 {
-	return client_call(client, "SetTunable",
-			   json_pack("{s:s,s:s}", "name", name, "value",
-				     value), NULL, error);
+	return call_texts(client, "SetTunable",
+			  json_pack("{s:s,s:s}", "name", name, "value",
+				    value), NULL, error);
 }
 
 int
@@ -227,9 +238,9 @@ swap_client_device_map(struct swap_client *client, const char *spec,
 	if (ncells > SWAP_MAP_CELLS_MAX)
 		return error_set(error, -EINVAL, "%zu cells are more than %u",
 				 ncells, SWAP_MAP_CELLS_MAX);
-	r = client_call(client, "Map",
-			json_pack("{s:s,s:I}", "device", spec, "cells",
-				  (json_int_t)ncells), &reply, error);
+	r = call_texts(client, "Map",
+		       json_pack("{s:s,s:I}", "device", spec, "cells",
+				 (json_int_t)ncells), &reply, error);
 	if (r < 0)
 		return r;
 	r = json_to_device_map(json_object_get(reply, "map"), ret_map);
