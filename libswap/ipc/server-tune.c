@@ -3,7 +3,8 @@
  * Methods about tunables and the fragmentation of devices.
  *
  * Everybody may look; setting changes the pager for all, so it is for root and
- * for the swapd's own user.  A change is logged with the value before it.
+ * for the swapd's own user.  The pager logs what has changed, and what is here
+ * who wanted that.
  */
 #include "server-impl.h"
 
@@ -75,41 +76,20 @@ method_get_tunables(struct request *request)
 	return r;
 }
 
-/* The value of a tunable, for the log. */
-static void
-tunable_value(struct request *request, const char *name, char *buf, size_t len)
-{
-	const struct swap_tunable *tunable = NULL;
-	struct swap_tunable *tunables;
-	size_t n;
-
-	format_cut(buf, len, "?");
-	if (tunables_read(request, &tunables, &n) < 0)
-		return;
-	tunable = tunable_find(tunables, n, name);
-	if (tunable != NULL)
-		format_cut(buf, len, "%s", tunable->value);
-	free(tunables);
-}
-
 static int
 tune(struct request *request, const char *name, const char *value)
 {
 	struct conn *conn = request->conn;
 	struct server *s = conn->server;
 	struct swap_error error = { 0 };
-	char before[32], after[32];
 	int r;
 
-	tunable_value(request, name, before, sizeof(before));
 	r = swap_pager_tune(s->pager, name, value, &error);
 	if (r < 0) {
 		error.code = r;
 		return reply_failed(request, &error);
 	}
-	tunable_value(request, name, after, sizeof(after));
-	log_write(&s->log, SWAP_LOG_INFO, "%s changed from %s to %s for uid "
-		  "%u (pid %d)", name, before, after,
+	log_write(&s->log, SWAP_LOG_INFO, "%s set for uid %u (pid %d)", name,
 		  (unsigned)conn->owner.uid, (int)conn->owner.pid);
 	return reply(request, NULL);
 }
