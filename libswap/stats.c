@@ -6,9 +6,9 @@
  * with each other: no lock is held over the whole, so that taking a picture
  * never stops the paging that it shows.
  *
- * Memory for metadata has three parts, each counted in one place: what the swap
- * maps hold is in their account, what the block lists hold is the space's, and
- * the objects' page states are theirs.
+ * Memory for metadata is what the block lists hold, and what each object does,
+ * its swap map included.  What all maps have in their account, which is what
+ * the limit is compared with, is shown beside it and not added.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +63,6 @@ fill_object(struct swap_object *object, void *arg)
 {
 	struct swap_stats *stats = arg;
 	struct swap_object_stats *st = stats->objects;
-	uint64_t memory;
 
 	/* Room for twice as many, when it is used up. */
 	if ((stats->nobjects & (stats->nobjects - 1)) == 0) {
@@ -77,9 +76,7 @@ fill_object(struct swap_object *object, void *arg)
 	object_stats(object, st);
 	st->regions = count_regions(object);
 	stats->swapped_bytes += st->swapped_bytes;
-	/* Its map is in the account already; it may have grown in between. */
-	memory = object_memory(object);
-	stats->metadata_bytes += memory - min_u64(memory, st->map_bytes);
+	stats->metadata_bytes += object_memory(object);
 	return 0;
 }
 
@@ -123,7 +120,7 @@ fill_metadata(struct core *core, struct swap_stats *stats)
 	stats->counters.metadata_full_events =
 		atomic_load(&core->maps_full_events);
 	/* The objects' part comes with the objects. */
-	stats->metadata_bytes = space_memory(&core->space) + stats->map_bytes;
+	stats->metadata_bytes = space_memory(&core->space);
 }
 
 static void
@@ -133,7 +130,6 @@ fill_charge(struct core *core, struct swap_stats *stats)
 
 	charge_totals(&core->charge, &charge);
 	stats->overcommit = charge.overcommit;
-	stats->charged_bytes = charge.total;
 	stats->chargeable_bytes = core_chargeable(core);
 	stats->counters.charges_refused = charge.refused;
 }
@@ -155,6 +151,17 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	fill_charge(core, stats);
 }
 
+/* Those that are shown add up to what is shown. */
+static int
+fill_users(struct core *core, struct swap_stats *stats)
+{
+	int rc = charge_stats(&core->charge, &stats->users, &stats->nusers);
+
+	for (size_t i = 0; i < stats->nusers; i++)
+		stats->charged_bytes += stats->users[i].charged_bytes;
+	return rc;
+}
+
 int
 swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 {
@@ -168,8 +175,7 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 		rc = space_stats(&pager->core.space, &stats.devices,
 				 &stats.ndevices);
 	if (rc == 0)
-		rc = charge_stats(&pager->core.charge, &stats.users,
-				  &stats.nusers);
+		rc = fill_users(&pager->core, &stats);
 	if (rc < 0) {
 		swap_stats_clear(&stats);
 		return rc;

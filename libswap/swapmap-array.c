@@ -475,7 +475,8 @@ geometry(const struct swapmap *map, uint32_t ret_geometry[4])
 	ret_geometry[0] = HALF_SLOTS;
 	ret_geometry[1] = map->array.unit_bytes;
 	ret_geometry[2] = map->array.nentries;
-	ret_geometry[3] = 0;
+	/* Nothing else tells which slots of the last half are beyond the end. */
+	ret_geometry[3] = (uint32_t)map->npages;
 }
 
 static void

@@ -422,16 +422,13 @@ cluster_next(const struct swapmap *map, uint64_t tag, uint64_t last)
 {
 	struct hash_order *order = map->hash.order;
 
-	for (unsigned i = 0; i < PROBES; i++, tag++) {
-		struct cluster *cluster;
+	for (unsigned i = 0; i < PROBES && tag <= last; i++, tag++) {
+		struct cluster *cluster = cluster_find(map, tag);
 
-		if (tag > last)
-			return NULL;
-		cluster = cluster_find(map, tag);
 		if (cluster != NULL)
 			return cluster;
 	}
-	if (map->hash.nclusters == 0)
+	if (tag > last || map->hash.nclusters == 0)
 		return NULL;
 	if (map->hash.fresh > SCAN_MAX && order_make(map, order))
 		tag = order_least(map, order, tag);

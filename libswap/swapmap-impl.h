@@ -36,8 +36,7 @@ static inline uint64_t
 swapmap_block(uint64_t word)
 {
 	word &= SWAPMAP_VALUE;
-	if (word == 0)
-		return SWAPMAP_NONE;
+	/* 0 gives SWAPMAP_NONE. */
 	return word == SWAPMAP_VALUE ? SWAPMAP_POISON : word - 1;
 }
 

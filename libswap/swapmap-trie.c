@@ -131,6 +131,21 @@ bag_find(const struct trie_bag *bag, uint32_t key)
 	return NULL;
 }
 
+/* Does a link with so many pages under it lead to a leaf? */
+static inline bool
+is_leaf(uint32_t link, unsigned shift)
+{
+	return shift == NODE_BITS && link != 0 && (link & LINK_BAG) == 0;
+}
+
+static inline _Atomic uint64_t *
+leaf_slot(const struct swapmap *map, uint32_t link, uint64_t page)
+{
+	struct trie_leaf *leaf = node_of(map, link);
+
+	return &leaf->slot[entry_of(page, 0)];
+}
+
 /* The slot of a page, in a leaf or a bag; NULL: it has none. */
 static inline _Atomic uint64_t *
 slot_find(const struct swapmap *map, uint64_t page)
@@ -138,16 +153,16 @@ slot_find(const struct swapmap *map, uint64_t page)
 	unsigned shift = map->trie.shift;
 	uint32_t link = link_load(&map->trie.table[page >> shift]);
 
+	/* The usual case in a dense map. */
+	if (swap_likely(is_leaf(link, shift)))
+		return leaf_slot(map, link, page);
 	while (link != 0) {
 		if ((link & LINK_BAG) != 0)
 			return bag_find(node_of(map, link),
 					key_of(page, shift));
 		shift -= NODE_BITS;
-		if (shift == 0) {
-			struct trie_leaf *leaf = node_of(map, link);
-
-			return &leaf->slot[entry_of(page, 0)];
-		}
+		if (shift == 0)
+			return leaf_slot(map, link, page);
 		link = link_load(&((struct trie_inner *)node_of(map, link))->
 				 link[entry_of(page, shift)]);
 	}
@@ -262,9 +277,7 @@ slot_make(struct swapmap *map, uint64_t page, uint64_t n,
 				return 0;
 			r = bag_enlarge(map, at, shift, page);
 		} else if (shift == NODE_BITS) {
-			struct trie_leaf *leaf = node_of(map, link);
-
-			*ret_slot = &leaf->slot[entry_of(page, 0)];
+			*ret_slot = leaf_slot(map, link, page);
 			return 0;
 		} else {
 			struct trie_inner *inner = node_of(map, link);
@@ -567,12 +580,19 @@ trie_unprepare(struct swapmap *map, uint64_t page, uint64_t n)
 static int
 trie_set(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
 {
+	uint32_t link = link_load(&map->trie.table[page >> map->trie.shift]);
 	_Atomic uint64_t *slot;
 	int r;
 
 	if (word == 0) {
 		*ret_old = trie_get(map, page);
 		(void)trie_clear(map, page, 1, NULL);
+		return 0;
+	}
+	if (is_leaf(link, map->trie.shift)) {
+		slot = leaf_slot(map, link, page);
+		*ret_old = slot_load(slot);
+		slot_store(slot, word);
 		return 0;
 	}
 	r = slot_make(map, page, 1, &slot);
@@ -703,22 +723,41 @@ struct each {
 	void		*arg;
 };
 
+/* A word as the visitor wants it; false: it does not want it. */
+static inline bool
+each_value(uint64_t word, bool raw, uint64_t *ret_value)
+{
+	*ret_value = raw ? word : swapmap_block(word);
+	return raw ? word != 0 : (word & SWAPMAP_VALUE) != 0;
+}
+
+static inline int
+each_slots(const struct trie_leaf *leaf, uint64_t base, uint64_t first,
+	   uint64_t last, bool raw, swapmap_each_fn *fn, void *arg)
+{
+	for (uint64_t i = first; i <= last; i++) {
+		uint64_t value;
+		int r;
+
+		if (!each_value(slot_load(&leaf->slot[i]), raw, &value))
+			continue;
+		r = fn(arg, base + i, value);
+		if (swap_unlikely(r != 0))
+			return r;
+	}
+	return 0;
+}
+
 static int
 each_leaf(const struct each *each, const struct trie_leaf *leaf, uint64_t base)
 {
-	uint64_t mask = each->raw ? UINT64_MAX : SWAPMAP_VALUE;
 	uint64_t last = min_u64(each->last - base, NODE_ENTRIES - 1);
-	uint64_t i = each->first > base ? each->first - base : 0;
-	int r = 0;
+	uint64_t first = each->first > base ? each->first - base : 0;
 
-	for (; r == 0 && i <= last; i++) {
-		uint64_t word = slot_load(&leaf->slot[i]) & mask;
-
-		if (word != 0)
-			r = each->fn(each->arg, base + i, each->raw ? word :
-				     swapmap_block(word));
-	}
-	return r;
+	if (each->raw)
+		return each_slots(leaf, base, first, last, true, each->fn,
+				  each->arg);
+	return each_slots(leaf, base, first, last, false, each->fn, each->arg);
 }
 
 static int
@@ -726,18 +765,16 @@ each_bag(const struct each *each, const struct trie_bag *bag, uint64_t base)
 {
 	uint64_t first = each->first > base ? each->first - base : 0;
 	uint64_t last = min_u64(each->last - base, KEY_NONE - 1);
-	uint64_t mask = each->raw ? UINT64_MAX : SWAPMAP_VALUE;
 	struct trie_pair pair[BAG_MAX];
 	unsigned n = trie_bag_sorted(bag, (uint32_t)first, (uint32_t)last,
 				     pair);
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < n; i++) {
-		uint64_t word = pair[i].word & mask;
+		uint64_t value;
 
-		if (word != 0)
-			r = each->fn(each->arg, base + pair[i].key,
-				     each->raw ? word : swapmap_block(word));
+		if (each_value(pair[i].word, each->raw, &value))
+			r = each->fn(each->arg, base + pair[i].key, value);
 	}
 	return r;
 }
