@@ -141,6 +141,7 @@ pager_free(void *arg)
 	object_table_fini(&core->table);
 	space_fini(&core->space);
 	pageq_fini(&core->queue);
+	pageq_fini(&core->cold);
 	budget_fini(&core->budget);
 	charge_fini(&core->charge);
 	if (core->state_dirfd >= 0) {
@@ -183,6 +184,7 @@ core_init(struct core *core, const struct swap_pager_config *config,
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
 	pageq_init(&core->queue);
+	pageq_init(&core->cold);
 	object_table_init(&core->table);
 	return 0;
 }
