@@ -466,7 +466,7 @@ test_reserve(void **state)
 	assert_int_equal(swap_object_reserve(a.object, 0, PAGE, &error),
 			 -ENOSPC);
 	must_attach(env, 0, MIB);
-	other = area_new(env, 400, 0);
+	other = area_new(env, 300, 0);
 	b = area_new(env, 10, SWAP_OBJECT_NOSWAP);
 	assert_int_equal(swap_object_reserve(b.object, 0, PAGE, &error),
 			 -EPERM);
