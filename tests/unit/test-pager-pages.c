@@ -459,14 +459,15 @@ test_reserve(void **state)
 {
 	struct env *env = env_new(MIB, 0);
 	struct swap_error error = { 0 };
-	struct area a, b, other;
+	struct area a, b, big, other;
 
 	(void)state;
 	a = area_new(env, 100, 0);
 	assert_int_equal(swap_object_reserve(a.object, 0, PAGE, &error),
 			 -ENOSPC);
-	must_attach(env, 0, MIB);
+	must_attach(env, 0, 2 * MIB);
 	other = area_new(env, 300, 0);
+	big = area_new(env, 600, 0);
 	b = area_new(env, 10, SWAP_OBJECT_NOSWAP);
 	assert_int_equal(swap_object_reserve(b.object, 0, PAGE, &error),
 			 -EPERM);
@@ -475,7 +476,7 @@ test_reserve(void **state)
 	assert_int_equal(swap_object_unreserve(a.object, PAGE, 100 * PAGE),
 			 -EINVAL);
 	/* All or nothing. */
-	assert_int_equal(swap_object_reserve(other.object, 0, 300 * PAGE,
+	assert_int_equal(swap_object_reserve(big.object, 0, 600 * PAGE,
 					     &error), -ENOSPC);
 	assert_int_equal(aside_of(env), 0);
 	assert_int_equal(reserved_of(env), 0);
@@ -510,6 +511,7 @@ test_reserve(void **state)
 	assert_int_equal(reserved_of(env), 0);
 	check_reserved(env);
 	area_end(&b);
+	area_end(&big);
 	area_end(&other);
 	env_end(env);
 }
@@ -588,6 +590,36 @@ test_reserve_devices(void **state)
 	assert_int_equal(reserved_of(env), 300);
 	assert_int_equal(swap_object_unreserve(a.object, 0, 300 * PAGE), 0);
 	assert_int_equal(aside_of(env), 0);
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
+/* A page that is lost has another block set aside, for its next contents. */
+static void
+test_reserve_lost(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a, other;
+
+	(void)state;
+	must_attach(env, 0, 4 * MIB);
+	a = area_new(env, 50, 0);
+	other = area_new(env, 300, 0);
+	assert_int_equal(swap_object_reserve(a.object, 0, 50 * PAGE, NULL), 0);
+	write_pages(&a, 0, 50, 1);
+	push_out(&a, 0, 50, &other);
+	assert_int_equal(aside_of(env), 0);
+	fault.read_lo = block_of(&a, 20);
+	fault.read_hi = fault.read_lo + 1;
+	assert_true(gives_bus(a.mem + 20 * WORDS, false));
+	assert_int_equal(reserved_of(env), 50);
+	check_reserved(env);
+	assert_int_equal(swap_region_release(a.region, 20 * PAGE, PAGE), 0);
+	write_pages(&a, 0, 50, 2);
+	push_out(&a, 0, 50, &other);
+	check_pages(&a, 0, 50, 2);
+	check_reserved(env);
 	area_end(&a);
 	area_end(&other);
 	env_end(env);
@@ -995,6 +1027,7 @@ main(int argc, char **argv)
 		TEST(reserve),
 		TEST(reserve_full),
 		TEST(reserve_devices),
+		TEST(reserve_lost),
 		TEST(reserve_bad),
 		TEST(names),
 		TEST(charged),
