@@ -35,7 +35,7 @@
 #include "swapmap-impl.h"
 
 #define SMALL		(UINT64_C(1) << 14)
-#define LARGE		(UINT64_C(1) << 21)
+#define LARGE		(UINT64_C(1) << 20)
 #define DENSE_BITS	3u
 #define SPARSE_BITS	6u
 
