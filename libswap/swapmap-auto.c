@@ -35,9 +35,9 @@
 #include "swapmap-impl.h"
 
 #define SMALL		(UINT64_C(1) << 14)
-#define LARGE		(UINT64_C(1) << 21)
-#define DENSE_BITS	2u
-#define SPARSE_BITS	5u
+#define LARGE		(UINT64_C(1) << 20)
+#define DENSE_BITS	3u
+#define SPARSE_BITS	6u
 
 const struct swapmap_ops *
 swapmap_auto_first(uint64_t npages)
