@@ -27,7 +27,7 @@
  *	writable NAME yes|no
  *	unmap NAME
  *	close NAME
- *	wait				for a line on descriptor 4
+ *	quit				as does the end of the script
  *
  * An object is mapped when it is first touched.
  */
@@ -36,7 +36,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compiler.h"
 #include "swap.h"
@@ -308,17 +307,6 @@ do_close(struct script *s)
 	return r;
 }
 
-static int64_t
-do_wait(struct script *s)
-{
-	char c = '\0';
-
-	(void)s;
-	while (read(4, &c, 1) == 1 && c != '\n')
-		;
-	return 0;
-}
-
 static const struct {
 	const char	*name;
 	int64_t		(*run)(struct script *s);
@@ -329,7 +317,7 @@ static const struct {
 	{ "unreserve", do_unreserve }, { "haspage", do_haspage },
 	{ "copy", do_copy }, { "allow", do_allow }, { "wire", do_wire },
 	{ "unwire", do_unwire }, { "writable", do_writable },
-	{ "unmap", do_unmap }, { "close", do_close }, { "wait", do_wait },
+	{ "unmap", do_unmap }, { "close", do_close },
 };
 
 static void
@@ -367,7 +355,8 @@ main(int argc, char **argv)
 		printf("objects: %s\n", s.error.message);
 		return 1;
 	}
-	while (fgets(line, sizeof(line), stdin) != NULL)
+	while (fgets(line, sizeof(line), stdin) != NULL &&
+	       strcmp(line, "quit\n") != 0)
 		if (line[0] != '\n' && line[0] != '#')
 			obey(&s, line);
 	for (size_t i = 0; i < ITEMS_MAX; i++) {
