@@ -919,7 +919,9 @@ take(struct blist *bl, uint64_t first, unsigned n)
 	uint64_t g_last = last >> BLIST_GROUP_SHIFT, g_start;
 
 	start = first - run_before(bl, first, BLIST_ALLOC_MAX - 1);
-	end = blist_run_end(bl, last + 1, last + 1 + LOOK_AHEAD);
+	end = first == bl->cursor ? bl->run_end : 0;
+	if (end < last + 1 + BLIST_ALLOC_MAX)
+		end = blist_run_end(bl, last + 1, last + 1 + LOOK_AHEAD);
 	open_path(bl, g);
 	middle = last + 1;
 	if (g_last != g) {
@@ -1056,8 +1058,9 @@ raise_group(struct blist *bl, uint64_t g, uint64_t start, uint64_t last,
 	l = start >> BLIST_LINE_SHIFT;
 	l_last = last >> BLIST_LINE_SHIFT;
 	for (;;) {
-		if (bl->line[l] < (int16_t)n)
-			bl->line[l] = (int16_t)n;
+		/* Nobody can predict this: a store is cheaper than a branch. */
+		bl->line[l] = bl->line[l] > (int16_t)n ? bl->line[l] :
+			(int16_t)n;
 		if (++l > l_last)
 			break;
 		n = min_u64(end - (l << BLIST_LINE_SHIFT), BLIST_ALLOC_MAX);
@@ -1096,6 +1099,77 @@ run_rest(const struct blist *bl, uint64_t hi)
 			return hi + blist_lowest(used);
 	}
 	return blist_run_end(bl, hi, hi + BLIST_ALLOC_MAX);
+}
+
+/*
+ * Free blocks @lo to @hi - 1 of one word, where the last free made a run that
+ * ends at @lo and has all lines before the last one at their greatest already,
+ * and where a used block of the same line follows.
+ */
+static inline bool
+free_next(struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	uint64_t g = lo >> BLIST_GROUP_SHIFT, l = lo >> BLIST_LINE_SHIFT;
+	uint64_t *word = &bl->word[lo / 64], mask = blist_mask(lo, hi), n;
+	int16_t *line = &bl->line[l], *state;
+
+	if (lo != bl->freed_end || g != bl->open[1] || l % BLIST_FAN == 0 ||
+	    lo - bl->freed_first < BLIST_ALLOC_MAX || hi % BLIST_LINE == 0 ||
+	    (*word & mask) != 0 || (bl->word[hi / 64] >> hi % 64 & 1) != 0)
+		return false;
+	*word |= mask;
+	add_free(bl, g, hi - lo);
+	n = hi % BLIST_LINE;
+	line[0] = line[0] > (int16_t)n ? line[0] : (int16_t)n;
+	n += BLIST_LINE;
+	line[-1] = line[-1] > (int16_t)n ? line[-1] : (int16_t)n;
+	state = &bl->node[2][g / BLIST_FAN].state[g % BLIST_FAN];
+	if (swap_unlikely(*state < (int16_t)n))
+		climb_with(bl, g, (int16_t)n);
+	bl->freed_end = hi;
+	if (bl->cursor - lo - 1 < hi - lo)
+		bl->run_end = 0;
+	return true;
+}
+
+/*
+ * Free blocks @lo to @hi - 1 of one word, if its group is mixed, they are used,
+ * and the run that they make lies in the word and does not reach its ends.
+ */
+static inline bool
+free_in_word(struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	uint64_t g = lo >> BLIST_GROUP_SHIFT, *word = &bl->word[lo / 64];
+	uint64_t mask = blist_mask(lo, hi), w, below, above;
+	unsigned start, end;
+	int16_t *line = &bl->line[lo >> BLIST_LINE_SHIFT], *state, n;
+
+	/* They are far apart: fetch both before one is waited for. */
+	__builtin_prefetch(line, 1);
+	w = *word;
+	if (blist_uniform(bl, g, &n) > 0)
+		return false;
+	/* The used blocks on both sides. */
+	below = ~w & ~blist_bits_from(lo);
+	above = ~w & ~mask & blist_bits_from(lo);
+	if ((w & mask) != 0 || below == 0 || above == 0)
+		return false;
+	start = 64 - (unsigned)__builtin_clzll(below);
+	end = blist_lowest(above);
+	n = (int16_t)(end - start);
+	*word = w | mask;
+	/* Nobody can predict this: a store is cheaper than a branch. */
+	*line = *line > n ? *line : n;
+	add_free(bl, g, hi - lo);
+	state = &bl->node[2][g / BLIST_FAN].state[g % BLIST_FAN];
+	if (swap_unlikely(*state < n))
+		climb_with(bl, g, n);
+	bl->open[1] = g;
+	bl->freed_first = (lo & ~UINT64_C(63)) + start;
+	bl->freed_end = (lo & ~UINT64_C(63)) + end;
+	if (bl->cursor - lo - 1 < hi - lo)
+		bl->run_end = 0;
+	return true;
 }
 
 /* Free blocks @lo to @hi - 1 of one group. */
@@ -1139,6 +1213,10 @@ blist_free(struct blist *bl, uint64_t first, uint64_t n)
 	if (!range_is_valid(bl, first, n))
 		return -EINVAL;
 	if (n == 0)
+		return 0;
+	if (last / 64 == first / 64 &&
+	    (first == bl->freed_end ? free_next(bl, first, last + 1) :
+	     free_in_word(bl, first, last + 1)))
 		return 0;
 	if (last >> BLIST_GROUP_SHIFT == first >> BLIST_GROUP_SHIFT)
 		return free_in_group(bl, first, last + 1);
