@@ -22,7 +22,7 @@
 #include "blist-model.h"
 #include "compiler.h"
 
-#define DEFAULT_STEPS	2000000u
+#define DEFAULT_STEPS	1000000u
 #define DEFAULT_SEED	1u
 
 static uint64_t steps = DEFAULT_STEPS, seed = DEFAULT_SEED;
