@@ -224,8 +224,8 @@ void trie_table_set(struct swapmap *map, uint64_t unit, unsigned bits);
 /* Count the table's links, correct its summary, and say when to grow. */
 void trie_table_count(struct swapmap *map);
 
-/* Take a larger table; where there is no memory for that, leave it. */
-void trie_table_grow(struct swapmap *map);
+/* Take a larger table if it is time; without memory for that, leave it. */
+void trie_table_consider(struct swapmap *map);
 
 /* ------------------------------------------------- swapmap-trie-check.c */
 
