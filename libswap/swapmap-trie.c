@@ -142,7 +142,7 @@ is_leaf(uint32_t link, unsigned shift)
 static inline _Atomic uint64_t *
 leaf_slot(const struct swapmap *map, uint32_t link, uint64_t page)
 {
-	struct trie_leaf *leaf = node_of(map, link);
+	struct trie_leaf *leaf = plain_node_of(map, link);
 
 	return &leaf->slot[entry_of(page, 0)];
 }
@@ -153,6 +153,7 @@ slot_find(const struct swapmap *map, uint64_t page)
 {
 	unsigned shift = map->trie.shift;
 	uint32_t link = link_load(&map->trie.table[page >> shift]);
+	const struct trie_inner *inner;
 
 	/* The usual case in a dense map. */
 	if (swap_likely(is_leaf(link, shift)))
@@ -164,8 +165,8 @@ slot_find(const struct swapmap *map, uint64_t page)
 		shift -= NODE_BITS;
 		if (shift == 0)
 			return leaf_slot(map, link, page);
-		link = link_load(&((struct trie_inner *)node_of(map, link))->
-				 link[entry_of(page, shift)]);
+		inner = plain_node_of(map, link);
+		link = link_load(&inner->link[entry_of(page, shift)]);
 	}
 	return NULL;
 }
@@ -176,13 +177,14 @@ slot_in_leaf(const struct swapmap *map, uint64_t page)
 {
 	unsigned shift = map->trie.shift;
 	uint32_t link = link_load(&map->trie.table[page >> shift]);
+	const struct trie_inner *inner;
 
 	while (link != 0 && (link & LINK_BAG) == 0) {
 		shift -= NODE_BITS;
 		if (shift == 0)
 			return leaf_slot(map, link, page);
-		link = link_load(&((struct trie_inner *)node_of(map, link))->
-				 link[entry_of(page, shift)]);
+		inner = plain_node_of(map, link);
+		link = link_load(&inner->link[entry_of(page, shift)]);
 	}
 	return NULL;
 }
@@ -463,6 +465,18 @@ bag_next(const struct trie_bag *bag, uint64_t first, uint64_t last,
 	return least <= last;
 }
 
+static bool
+bag_is_empty(const struct trie_bag *bag)
+{
+	unsigned capacity = bag_capacity(bag->class);
+
+	for (unsigned i = 0; i < capacity; i++) {
+		if (bag->key[i] != KEY_NONE)
+			return false;
+	}
+	return true;
+}
+
 /* Pages in their order; a crash left keys without words, which go too. */
 static bool
 sweep_bag(struct sweep *sweep, struct trie_bag *bag, uint64_t base,
@@ -472,11 +486,19 @@ sweep_bag(struct sweep *sweep, struct trie_bag *bag, uint64_t base,
 	uint64_t last = sweep_last(sweep, base, shift);
 	unsigned i = 0;
 
+	if (first == last) {
+		const _Atomic uint64_t *slot = bag_find(bag, (uint32_t)first);
+
+		if (slot != NULL)
+			pair_sweep(sweep, bag,
+				   (unsigned)(slot - bag_words(bag)));
+		return bag_is_empty(bag);
+	}
 	while (bag_next(bag, first, last, &i)) {
 		first = (uint64_t)bag->key[i] + 1;
 		pair_sweep(sweep, bag, i);
 	}
-	return !bag_next(bag, 0, KEY_NONE - 1, &i);
+	return bag_is_empty(bag);
 }
 
 static bool

@@ -134,6 +134,13 @@ node_of(const struct swapmap *map, uint32_t link)
 	return map->arena.base + (size_t)(link >> 1) * UNIT_BYTES;
 }
 
+/* The same where the link is known not to lead to a bag. */
+static inline void *
+plain_node_of(const struct swapmap *map, uint32_t link)
+{
+	return map->arena.base + (size_t)link * (UNIT_BYTES / 2);
+}
+
 static inline uint32_t
 link_load(const _Atomic uint32_t *link)
 {
