@@ -3,11 +3,11 @@
  * swapmap-trie-build.c - memory for a trie's nodes, and nodes from pairs
  *
  * The pool hands out nodes of 1, 2, 4, 8 and 16 units, as buddies: it has a
- * list of free ones for each size, splits a larger one in halves where the right
- * list is empty, puts halves together again when both are free, and takes the
- * largest size from the end of what was ever used.  So what was bags once can be
- * leaves later.  Which units are free is also said by 16 bits for each 16 units,
- * which the process keeps aside.
+ * list of free ones for each size, splits a larger one in halves where the
+ * right list is empty, puts halves together again when both are free, and takes
+ * the largest size from the end of what was ever used.  So what was bags once
+ * can be leaves later.  Which units are free is also said by 16 bits for each
+ * 16 units, which the process keeps aside.
  *
  * Whatever is built here is complete before a single store links it.
  */

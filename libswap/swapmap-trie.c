@@ -22,9 +22,10 @@
  *
  * The table is in the start of the arena at first, with up to 512 links.  When
  * half of its links lead to inner nodes, or so many pages are mapped that it
- * hardly counts, a table with 64 times as many takes their place, up to 2^19.  So most lookups are a load from the table and one
- * from a leaf or bag.  A summary with a bit for each link lets searches skip what
- * is not there.  The table does not shrink.
+ * hardly counts, a table with 64 times as many takes their place, up to 2^19.
+ * So most lookups are a load from the table and one from a leaf or bag.  A
+ * summary with a bit for each link lets searches skip what is not there.  The
+ * table does not shrink.
  *
  * Which nodes are free is known to the process alone (swapmap-trie-build.c).
  * A successor finds it out by walking the tree (swapmap-trie-check.c).
@@ -568,10 +569,11 @@ table_next(const struct swapmap *map, uint64_t i)
 	if (i >= n)
 		return n;
 	word = slot_load(&summary[i / 64]) >> (i % 64) << (i % 64);
-	for (i &= ~UINT64_C(63); word == 0; word = slot_load(&summary[i / 64])) {
+	for (i &= ~UINT64_C(63); word == 0;) {
 		i += 64;
 		if (i >= n)
 			return n;
+		word = slot_load(&summary[i / 64]);
 	}
 	return i + (unsigned)__builtin_ctzll(word);
 }

@@ -45,7 +45,7 @@ _Static_assert(sizeof(struct trie_inner) == UNIT_BYTES << CLASS_INNER, "size");
 _Static_assert(sizeof(struct trie_leaf) == UNIT_BYTES << CLASS_LEAF, "size");
 
 #define BAG_MAX		21u		/* capacity of the largest */
-#define BAG_SHIFT_MAX	31u		/* a bag has at most 2^31 pages under it */
+#define BAG_SHIFT_MAX	31u		/* log2 of the pages that it may serve */
 #define KEY_NONE	UINT32_MAX	/* an entry without a page */
 
 /*
