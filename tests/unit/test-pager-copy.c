@@ -276,7 +276,7 @@ test_move_while_reserved(void **state)
 		reserver[i] = (struct reserver){ &a[i], &env->stop, 0 };
 		pthread_create(&thread[i], NULL, reserver_main, &reserver[i]);
 	}
-	for (unsigned round = 0; round < 1000; round++)
+	for (unsigned round = 0; round < 2000; round++)
 		assert_int_equal(copy(&a[round % 2], 0, &a[1 - round % 2], 0,
 				      64, DESTROY), 0);
 	while (reserver[0].done == 0 || reserver[1].done == 0)
@@ -450,6 +450,52 @@ test_no_memory(void **state)
 	area_end(&a);
 	area_end(&b);
 	env_end(env);
+}
+
+static const struct area *meanwhile_area;
+
+static void
+write_first(void)
+{
+	put(meanwhile_area->mem, meanwhile_area->id, 0, 5);
+}
+
+/*
+ * The memfd takes a part of them, and the program writes into that at once:
+ * what it wrote stays.
+ */
+static void
+test_little_memory(void **state)
+{
+	(void)state;
+	for (unsigned destroy = 0; destroy < 2; destroy++) {
+		struct env *env = env_new(MIB, 0);
+		struct area a, b;
+
+		must_attach(env, 0, 8 * MIB);
+		a = area_new(env, 100, 0);
+		b = area_new(env, 100, 0);
+		write_pages(&a, 0, 100, 1);
+		meanwhile_area = &b;
+		fault.first_pages = 3;
+		fault.meanwhile = write_first;
+		fault.put_errno = ENOMEM;
+		/* Three pages at a time; then none. */
+		assert_int_equal(copy(&a, 0, &b, 0, 50, destroy), 0);
+		fault.meanwhile = NULL;
+		fault.first_pages = 0;
+		assert_int_equal(copy(&a, 50, &b, 50, 50, destroy), -ENOMEM);
+		fault.put_errno = 0;
+		check_pages(&b, 0, 1, 5);
+		check_from(&b, 1, 49, a.id, 1, 1);
+		check_pages(&a, 0, 50, destroy ? 0 : 1);
+		check_pages(&a, 50, 50, 1);
+		assert_int_equal(copy(&a, 50, &b, 50, 50, destroy), 0);
+		check_from(&b, 50, 50, a.id, 50, 1);
+		area_end(&a);
+		area_end(&b);
+		env_end(env);
+	}
 }
 
 /* ----------------------------------------------------------- fork copies */
@@ -826,6 +872,7 @@ main(int argc, char **argv)
 		TEST(wired),
 		TEST(lost),
 		TEST(no_memory),
+		TEST(little_memory),
 		TEST(from_fork),
 		TEST(from_cut),
 		TEST(to_fork),
