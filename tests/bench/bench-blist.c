@@ -462,11 +462,11 @@ row_unmeetable(struct bench *b)
 	blist_destroy(bl);
 }
 
-/* Pages of all its mappings that are in RAM, by the kernel's count. */
+/* Its own page, and those of its levels that the kernel has in RAM. */
 static size_t
 resident_bytes(const struct blist *bl)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0, len, i, at;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 1, len, i, at;
 	static unsigned char vec[1 << 16];
 	unsigned k;
 
