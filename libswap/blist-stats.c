@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * blist-stats.c - how the free blocks of a block list lie, and its check
+ *
+ * Counting takes whole things from their parent's count, and looks into the
+ * bitmap of two groups at most.
+ *
+ * A histogram must look at the bits of all that is mixed.  It does not go from
+ * run to run, of which there may be hundreds of millions, but counts all runs
+ * of a group at once (struct tally), with vectors of words: shifting the bitmap
+ * over itself leaves the blocks that begin a run of at least L, and sums over
+ * those say how many runs of at least L there are and how many blocks are in
+ * them.  Only runs of 64 and more, of which a group cannot have many, and those
+ * that touch a group's ends are measured one by one; the latter stay open, in
+ * the caller's histogram, until the run's end is seen.  So uniform things cost
+ * one step, and the rest about what reading it costs.
+ *
+ * blist_check() proves the invariants B1 to B8 of blist.c from the bits alone,
+ * with code that shares nothing with what keeps them.
  */
 #include "blist.h"
 #include "blist-private.h"
