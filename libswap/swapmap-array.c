@@ -474,7 +474,7 @@ geometry(const struct swapmap *map, uint32_t ret_geometry[4])
 	ret_geometry[0] = HALF_SLOTS;
 	ret_geometry[1] = map->array.unit_bytes;
 	ret_geometry[2] = map->array.nentries;
-	/* Nothing else tells which slots of the last half are beyond the end. */
+	/* Nothing else tells which of the last slots are beyond the end. */
 	ret_geometry[3] = (uint32_t)map->npages;
 }
 

@@ -46,8 +46,8 @@
  * any more; hash_load() frees them.
  *
  * Cost.  get and set: a bucket, and the clusters in its chain, one on average.
- * find, where it cannot probe: the order's log2 n, after n log n steps (about 50
- * ns a cluster) to make it; without memory for that, a pass over all clusters.
+ * find, where it cannot probe: the order's log2 n, after a few passes over the
+ * n clusters to make it; without memory for that, a pass over all each time.
  * Clearing a range, or visiting one: a find for each cluster in it.  Memory: 9
  * bytes a page where pages are dense, 144 for a page alone, 4 for each bucket.
  * The order takes 12 bytes a cluster for as long as it is there, from malloc(),
@@ -926,7 +926,8 @@ hash_check(const struct swapmap *map)
 	struct audit audit = { .map = map };
 	int r;
 
-	if (hash->fresh < 1 || hash->fresh - 1 > hash->nclusters + hash->nfree ||
+	if (hash->fresh < 1 ||
+	    hash->fresh - 1 > hash->nclusters + hash->nfree ||
 	    SWAPMAP_START + (hash->fresh - 1) * sizeof(struct cluster) >
 	    map->arena.size || hash->nbuckets == 0 ||
 	    hash->nbuckets > map->aside.size / sizeof(uint32_t) ||
