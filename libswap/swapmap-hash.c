@@ -54,7 +54,8 @@
  * which no account counts.  Clusters are reused; neither they nor the buckets
  * shrink.
  *
- * Limits.  2^32 clusters, which is 2^36 pages where they are dense.
+ * Limits.  2^28 clusters, which is 2^32 pages where they are dense: address
+ * space for more (36 GiB a map) is not reserved.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@
 
 #define CLUSTER_BITS	4u
 #define CLUSTER_SLOTS	(1u << CLUSTER_BITS)
-#define CLUSTERS_MAX	(UINT64_C(1) << 32)
+#define CLUSTERS_MAX	(UINT64_C(1) << 28)
 #define GROUP_BITS	6u	/* clusters that are hashed side by side */
 #define BUCKETS_FIRST	1024u	/* a page of them */
 #define PROBES		4u
