@@ -60,7 +60,7 @@ count_state()	# ANSWER LETTER
 	order a reserve r 256 512
 	holds 's["set_aside_bytes"] == 3 << 20'
 	run swapctl -p t status
-	assert_line --regexp '^Charged .*, 3M set aside$'
+	assert_line --regexp '^Set aside +33%  3M of 9M, kept free for objects$'
 	# More than there is, and of nothing.
 	order b create big 8192
 	order b reserve big 0 2048 '=>' ENOSPC
