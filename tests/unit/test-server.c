@@ -908,6 +908,7 @@ tunables_permission(void **state)
 	raw_object(fd);
 	assert_int_equal(as_nobody(nobody_tunes), 0);
 	assert_int_equal(f->pager.ntuned, 0);
+	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
 	expect(raw_call(fd, "Status", ""), "\"users\":[{\"uid\":0,"
 	       "\"charged_bytes\":32768,\"limit_bytes\":0}]");
 	close(fd);
