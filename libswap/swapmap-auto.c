@@ -21,9 +21,10 @@
  *
  * When.  Setting a page may switch, for that may allocate; clearing and asking
  * never do.  A switch costs one pass over the map, under the object's lock, and
- * LARGE is chosen so that this takes less than 10 ms.  The two limits are a factor of
- * 2^(SPARSE_BITS - DENSE_BITS) apart, so between two switches there are as many
- * calls as there are pages to copy, about, and each pays for a constant part.
+ * LARGE is chosen so that this takes less than 10 ms.  The two limits are a
+ * factor of 2^(SPARSE_BITS - DENSE_BITS) apart, so between two switches there
+ * are as many calls as there are pages to copy, about, and each pays for a
+ * constant part.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,9 +36,9 @@
 #include "swapmap-impl.h"
 
 #define SMALL		(UINT64_C(1) << 14)
-#define LARGE		(UINT64_C(1) << 21)
-#define DENSE_BITS	2u
-#define SPARSE_BITS	5u
+#define LARGE		(UINT64_C(1) << 20)
+#define DENSE_BITS	3u
+#define SPARSE_BITS	6u
 
 const struct swapmap_ops *
 swapmap_auto_first(uint64_t npages)

@@ -210,6 +210,7 @@ metadata_limit_set(struct swap_pager *pager, uint64_t bytes,
 	/* Page-out may be waiting for room. */
 	atomic_store(&pager->core.stuck, false);
 	budget_kick(&pager->core.budget);
+	pager_check_maps(pager);
 	return 0;
 }
 
@@ -426,7 +427,7 @@ find(const char *name, struct swap_error *error)
 			   i > 0 ? ", " : "", table[i].name);
 		used += strlen(names + used);
 	}
-	error_set(error, -ENOENT, "no setting '%.40s'; there are %s", name,
+	error_set(error, -ENOENT, "no tunable '%.40s'; there are %s", name,
 		  names);
 	return NULL;
 }

@@ -97,7 +97,7 @@ charged(struct env *env, uid_t uid, uint64_t *ret_limit)
 	return bytes;
 }
 
-/* ---------------------------------------------------------------- policies */
+/* ----------------------------------------------------------------- policies */
 
 /* Without a policy everything is counted, and nothing refused. */
 static void
@@ -231,7 +231,7 @@ test_user(void **state)
 	env_end(env);
 }
 
-/* --------------------------------------------------------------- giving back */
+/* -------------------------------------------------------------- giving back */
 
 /* Whatever else keeps an object from being made: it is not charged. */
 static void

@@ -141,6 +141,33 @@ hints(void **state)
 	assert_null(setting_find(tunables, 2, "clutser"));
 }
 
+static void
+values(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "0", "0" }, { "1", "1" }, { "1024", "1K" },
+		{ "1536", "1536" }, { "1572864", "1536K" },
+		{ "8388608", "8M" }, { "1099511627776", "1T" },
+		{ "1152921504606846976", "1048576T" }, { "auto", "auto" },
+	};
+	const struct swap_tunable bytes = { .unit = "bytes" };
+	const struct swap_tunable pages = { .unit = "pages" };
+	uint64_t again, n;
+	char buf[32];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_string_equal(setting_value(&bytes, cases[i][0], buf,
+						  sizeof(buf)), cases[i][1]);
+		if (parse_size(cases[i][0], &n) < 0)
+			continue;
+		assert_int_equal(parse_size(buf, &again), 0);
+		assert_int_equal(again, n);
+	}
+	assert_string_equal(setting_value(&pages, "1024", buf, sizeof(buf)),
+			    "1024");
+}
+
 int
 main(void)
 {
@@ -149,6 +176,7 @@ main(void)
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(all_or_none),
 		cmocka_unit_test(hints),
+		cmocka_unit_test(values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
