@@ -674,7 +674,7 @@ test_ring(void **state)
 		ringer[i] = (struct ringer){ &ring, i + 1 };
 		pthread_create(&thread[i], NULL, ringer_main, &ringer[i]);
 	}
-	for (uint32_t i = 0; i < 20; i++) {
+	for (uint32_t i = 0; i < 5; i++) {
 		write_pages(&other, 0, 400, i);
 		must_attach(env, 1, 4 * MIB);
 		check_pages(&other, 0, 400, i);

@@ -307,7 +307,7 @@ test_flush_deactivate(void **state)
 	env_end(env);
 }
 
-/* Hints do not pile up; those of pages that are used again count for nothing. */
+/* Hints do not pile up, and count for nothing where a page is wired. */
 static void
 test_flush_often(void **state)
 {
