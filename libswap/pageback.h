@@ -62,6 +62,14 @@ int pageback_fill_hole(const struct swap_object *object, uint64_t page,
 		       uint64_t n);
 
 /*
+ * Owned pages that have got memory are dirty from now on; not locked.  Where
+ * giving it to them failed midway, @filled false, those are as far as there are
+ * any: they stay, since a program may have written into them.  How many.
+ */
+uint64_t pageback_enter_new(struct swap_object *object, uint64_t page,
+			    uint64_t n, bool filled);
+
+/*
  * Give pages up: no memory, no block, zeros from now on.  Waits for busy
  * pages.  -EBUSY: one is wired; those before it are gone.
  */

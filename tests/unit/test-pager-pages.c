@@ -187,6 +187,42 @@ test_get_swapped(void **state)
 	env_end(env);
 }
 
+static const struct area *meanwhile_area;
+
+static void
+write_first(void)
+{
+	put(meanwhile_area->mem, meanwhile_area->id, 0, 5);
+}
+
+/* Some get memory, and a program writes into it before the others do not. */
+static void
+test_get_new_little(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	uint8_t states[64];
+	struct area a;
+
+	(void)state;
+	a = area_new(env, 64, 0);
+	meanwhile_area = &a;
+	fault.first_pages = 3;
+	fault.meanwhile = write_first;
+	fault.populate_errno = ENOMEM;
+	assert_int_equal(get(&a, 0, 32, 0, SWAP_GET_ALL, states), 32);
+	fault.meanwhile = NULL;
+	fault.first_pages = 0;
+	assert_int_equal(get(&a, 0, 64, 0, SWAP_GET_ALL, states), -ENOMEM);
+	check_states(states, 32, SWAP_PAGE_RESIDENT);
+	check_states(states + 32, 32, SWAP_PAGE_ABSENT);
+	fault.populate_errno = 0;
+	assert_int_equal(totals_of(env).resident_bytes, 32 * PAGE);
+	check_pages(&a, 0, 1, 5);
+	check_pages(&a, 1, 63, 0);
+	area_end(&a);
+	env_end(env);
+}
+
 static void
 test_get_error(void **state)
 {
@@ -1019,6 +1055,7 @@ main(int argc, char **argv)
 		TEST(allow_swap),
 		TEST(noswap_slot),
 		TEST(get_new),
+		TEST(get_new_little),
 		TEST(get_swapped),
 		TEST(get_error),
 		TEST(get_copy),
