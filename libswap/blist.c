@@ -89,7 +89,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -141,6 +140,22 @@ level_set_base(struct blist *bl, unsigned k, void *base)
 		bl->node[k] = base;
 }
 
+/* Address space, zeros where it is touched; or MAP_FAILED. */
+static void *
+reserve(size_t bytes)
+{
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	/*
+	 * One small free must not cost a huge page.  A kernel that has no huge
+	 * pages refuses the advice, which is as good.
+	 */
+	if (base != MAP_FAILED)
+		(void)madvise(base, bytes, MADV_NOHUGEPAGE);
+	return base;
+}
+
 /* Reserve address space for level @k, or more of it, or less. */
 static int
 level_map(struct blist *bl, unsigned k, uint64_t nblocks)
@@ -156,17 +171,9 @@ level_map(struct blist *bl, unsigned k, uint64_t nblocks)
 		base = mremap(level_base(bl, k), bl->map_bytes[k],
 			      (size_t)bytes, MREMAP_MAYMOVE);
 	else
-		base = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			    -1, 0);
+		base = reserve((size_t)bytes);
 	if (base == MAP_FAILED)
 		return -ENOMEM;
-	/*
-	 * One small free must not cost a huge page.  A kernel that has no huge
-	 * pages refuses the advice, which is as good.
-	 */
-	if (bl->map_bytes[k] == 0)
-		(void)madvise(base, (size_t)bytes, MADV_NOHUGEPAGE);
 	level_set_base(bl, k, base);
 	bl->map_bytes[k] = (size_t)bytes;
 	return 0;
@@ -191,13 +198,13 @@ blist_create(uint64_t nblocks, struct blist **ret_blist)
 
 	if (nblocks == 0 || nblocks > BLIST_BLOCKS_MAX)
 		return -EINVAL;
-	bl = calloc(1, sizeof(*bl));
-	if (bl == NULL)
+	bl = reserve(sizeof(*bl));
+	if (bl == MAP_FAILED)
 		return -ENOMEM;
 	bl->nblocks = nblocks;
 	bl->top = top_for(nblocks);
 	blist_forget_places(bl);
-	bl->touched_bytes = sizeof(*bl);
+	bl->touched_bytes = BLIST_PAGE;
 	for (k = 0; k <= bl->top && rc == 0; k++)
 		rc = level_map(bl, k, nblocks);
 	if (rc < 0) {
@@ -218,7 +225,7 @@ blist_destroy(struct blist *bl)
 	for (k = 0; k <= BLIST_TOP_MAX; k++)
 		if (bl->map_bytes[k] > 0)
 			(void)munmap(level_base(bl, k), bl->map_bytes[k]);
-	free(bl);
+	(void)munmap(bl, sizeof(*bl));
 }
 
 /* The opposite, for thing @i and all below it as far as it lies behind @end. */

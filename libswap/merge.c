@@ -75,13 +75,15 @@ struct merge {
 	uint64_t	 n;			/* ... so many */
 	bool		 destroy;
 	struct pageback	 pb;			/* its buffer: a slot a page */
-	uint64_t	 ram;			/* pages taken from the budget */
+	uint64_t	 ram;			/* pages taken */
 	uint8_t		 what[SWAP_CLUSTER_MAX];	/* enum what */
 	uint8_t		 has[SWAP_CLUSTER_MAX];		/* enum has */
 };
 
-/* Behind the slots of what comes from the source, those of what is fetched for
- * the destination. */
+/*
+ * Behind the slots of what comes from the source, those of what is fetched for
+ * the destination.
+ */
 #define SLOTS		(SWAP_CLUSTER_MAX + FETCH_PAGES)
 
 static char *
@@ -213,7 +215,8 @@ look_from(struct merge *m)
 			if (!m->from->copy)
 				break;
 			rc = fetch(m->from, page, slot(m, i));
-			m->what[i] = rc < 0 ? LOST : rc == 0 ? FETCHED : NOTHING;
+			m->what[i] = rc < 0 ? LOST :
+				     rc == 0 ? FETCHED : NOTHING;
 			break;
 		case PAGE_ZERO:
 			m->what[i] = NOTHING;

@@ -16,7 +16,7 @@ struct pageback {
 	bool		 poison;	/* lose what cannot be read, rather than
 					   stop at it */
 	void		*buf;		/* SWAP_CLUSTER_MAX pages */
-	bool		 clean;		/* of a range: pages keep their blocks */
+	bool		 clean;		/* pages of a range keep their blocks */
 	uint64_t	 most;		/* pages in one read; 0: all that fit */
 	uint64_t	 done;		/* pages brought back */
 	uint64_t	 failed;	/* pages that could not be read */

@@ -343,7 +343,7 @@ test_flush_deactivate(void **state)
 	env_end(env);
 }
 
-/* Hints do not pile up; those of pages that are used again count for nothing. */
+/* Hints do not pile up, and count for nothing where a page is wired. */
 static void
 test_flush_often(void **state)
 {
@@ -543,6 +543,8 @@ test_reserve(void **state)
 	check_ok(swap_object_reserve(a.object, 0, 100 * PAGE, &error), &error);
 	assert_int_equal(aside_of(env), 0);
 	check_pages(&a, 0, 100, 3);
+	write_pages(&a, 0, 10, 4);
+	assert_in_range(aside_of(env), 10, 100);
 	area_end(&a);
 	assert_int_equal(reserved_of(env), 0);
 	check_reserved(env);
