@@ -72,6 +72,8 @@ struct swap_pager;
 
 /* Smallest RAM budget, in bytes, that a pager accepts. */
 #define SWAP_RAM_MIN		(UINT64_C(1) << 20)
+/* Largest RAM budget, and largest value of a tunable that is a size. */
+#define SWAP_SIZE_MAX		(UINT64_C(1) << 60)
 /* Most fault threads, and largest cluster in pages. */
 #define SWAP_FAULT_THREADS_MAX	64u
 #define SWAP_CLUSTER_MAX	64u
@@ -293,9 +295,12 @@ int swap_object_haspage(struct swap_object *object, uint64_t offset,
  * meanwhile arrives as it was before or after that.
  *
  * Errors: -EINVAL a range, the same object on both sides, another pager;
- * -EBUSY a page of the source to be freed is wired; -EIO, -ENOMEM, -ENOSPC.
- * On failure each page is where it was or has arrived: none is lost, and the
- * call can be repeated.
+ * -EBUSY a page of the source to be freed is wired; -EIO a page that should
+ * arrive is lost or cannot be read, or one that should be freed is lost in the
+ * destination; -ENOMEM no RAM became free; -ENOSPC nothing left to set aside
+ * for a reserved page whose block goes; -EDQUOT no room for the destination's
+ * map; -ESHUTDOWN the pager is ending.  On failure each page is where it was or
+ * has arrived: none is lost, and the call can be repeated.
  */
 int swap_object_copy(struct swap_object *from, uint64_t from_offset,
 		     struct swap_object *to, uint64_t to_offset,
@@ -364,14 +369,22 @@ struct swap_tunable {
 	char	summary[80];
 };
 
-/* All of them, in a malloc()ed array.  -ENOMEM. */
+/*
+ * All of them, in a malloc()ed array.  A value can be given back to
+ * swap_pager_tune() as it is: sizes are plain numbers of bytes.  -ENOMEM.
+ */
 int swap_pager_tunables(struct swap_pager *pager,
 			struct swap_tunable **ret_tunables, size_t *ret_n);
 
 /*
- * Change one while the pager runs.  Sizes take K, M, G, T.
+ * Change one while the pager runs; the log tells of it.  Sizes take K, M, G, T.
+ *
+ * A smaller "ram" returns at once, and page-out works down to it; "overcommit"
+ * and "user_limit" decide about the next object and leave what there is alone.
+ *
  * Errors, with a sentence: -ENOENT no such tunable; -EINVAL not a value, or out
- * of its range; nothing has changed then.
+ * of its range; -EBUSY wired pages need more RAM than that; -ESHUTDOWN the
+ * pager has ended.  Nothing has changed then.
  */
 int swap_pager_tune(struct swap_pager *pager, const char *name,
 		    const char *value, struct swap_error *error);

@@ -4,8 +4,9 @@
  *
  *	client.c	connecting, one request and its answer, closing
  *	client-memory.c	objects, regions, copies
+ *	client-objects.c ranges of objects, writable regions
  *	client-attend.c	the helper thread
- *	client-call.c	calls with jansson, for the commands
+ *	client-call.c	calls with jansson: the commands', snapshot, tunables
  *
  * Locks: client.lock is held through one request and its answer; client.list
  * is a leaf and guards what is marked (l).  Descriptors that a forked child has
@@ -47,6 +48,7 @@ struct swap_client_region {
 	struct swap_client *client;
 	uint64_t	 handle;
 	struct mapping	 mapping;
+	pthread_mutex_t	 writable;	/* changes of that, one at a time */
 };
 
 struct swap_client {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ int __real_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __wrap_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __real_pwrite_full(int, const void *, size_t, off_t);
 int __wrap_pwrite_full(int, const void *, size_t, off_t);
+int __real_madvise(void *, size_t, int);
+int __wrap_madvise(void *, size_t, int);
 int __real_ioctl(int, unsigned long, ...);
 int __wrap_ioctl(int, unsigned long, ...);
 
@@ -109,8 +112,31 @@ int
 __wrap_pwrite_full(int fd, const void *buf, size_t len, off_t offset)
 {
 	int rc = atomic_load(&fault.put_errno);
+	size_t part = (size_t)fault.first_pages * PAGE;
 
-	return rc != 0 ? -rc : __real_pwrite_full(fd, buf, len, offset);
+	if (rc == 0)
+		return __real_pwrite_full(fd, buf, len, offset);
+	if (part > 0)
+		(void)__real_pwrite_full(fd, buf, min_u64(part, len), offset);
+	if (fault.meanwhile != NULL)
+		fault.meanwhile();
+	return -rc;
+}
+
+int
+__wrap_madvise(void *at, size_t len, int advice)
+{
+	int rc = atomic_load(&fault.populate_errno);
+	size_t part = (size_t)fault.first_pages * PAGE;
+
+	if (rc == 0 || advice != MADV_POPULATE_WRITE)
+		return __real_madvise(at, len, advice);
+	if (part > 0)
+		(void)__real_madvise(at, min_u64(part, len), advice);
+	if (fault.meanwhile != NULL)
+		fault.meanwhile();
+	errno = rc;
+	return -1;
 }
 
 /* Fill a part of the range and say EAGAIN, as the kernel may. */
@@ -345,6 +371,36 @@ check_blocks(struct env *env)
 	fail_msg("devices hold %" PRIu64 " bytes, maps %" PRIu64, used, held);
 }
 
+static int
+add_needy(struct swap_object *object, void *arg)
+{
+	uint64_t *n = arg;
+
+	object_lock(object);
+	for (uint64_t i = 0; i < object->npages && object->nreserved > 0; i++)
+		*n += (object->page[i] & PAGE_RESERVED) &&
+		      !page_has_block(object, i);
+	object_unlock(object);
+	return 0;
+}
+
+void
+check_reserved(struct env *env)
+{
+	uint64_t aside = 0, needy = 0;
+
+	for (unsigned tries = 0; tries < 500; tries++) {
+		aside = totals_of(env).set_aside_bytes / PAGE;
+		needy = 0;
+		objects_each(&env->pager->core, add_needy, &needy);
+		if (aside == needy)
+			return;
+		usleep(10000);
+	}
+	fail_msg("%" PRIu64 " blocks are set aside for %" PRIu64 " pages",
+		 aside, needy);
+}
+
 void
 env_free(struct env *env)
 {
@@ -372,6 +428,8 @@ env_end(struct env *env)
 	assert_int_equal(stats.swap_used_bytes, 0);
 	assert_int_equal(stats.resident_bytes, 0);
 	assert_int_equal(stats.wired_bytes, 0);
+	assert_int_equal(stats.set_aside_bytes, 0);
+	assert_int_equal(stats.charged_bytes, 0);
 	assert_int_equal(stats.nobjects, 0);
 	assert_int_equal(env->pager->core.budget.starving, 0);
 	assert_int_equal(env->pager->core.budget.takers, 0);
