@@ -19,6 +19,8 @@
  *	    is put in, poisoned, unprotected, marked wanted or its region
  *	    marked starved, or the thread is woken to fault again.  So where
  *	    the kernel refuses a page nobody sleeps for ever.
+ *	F5  A page is owned while its region gets the mark that gives SIGBUS.
+ *	    Otherwise somebody could release it before, and never use it again.
  *
  * A fault thread waits for one thing only: the read of the pages that it is
  * bringing in (for a copy also while that page of its source is busy, whose
@@ -70,6 +72,17 @@ struct fault {
 
 /* ------------------------------------------------------------- starvation */
 
+/* A lost page that nobody owns.  Object locked; unlocks.  See F5. */
+static void
+give_bus(struct fault *f)
+{
+	object_busy(f->object, f->page, 1);
+	object_unlock(f->object);
+	region_poison(f->region, f->page);
+	object_lock(f->object);
+	regions_unbusy(f->object, f->page, 1);
+}
+
 /* No page is free.  Object locked; unlocks. */
 static void
 starve(struct fault *f)
@@ -106,8 +119,7 @@ starve_new(struct fault *f)
 	/* As configured: the program fails instead of waiting. */
 	count(&core->counters.faults_starved, 1);
 	object_poison(f->object, f->page);
-	object_unlock(f->object);
-	region_poison(f->region, f->page);
+	give_bus(f);
 }
 
 /*
@@ -241,8 +253,7 @@ fault_copy(struct fault *f)
 
 	if (object->cut) {
 		object_poison(object, f->page);
-		object_unlock(object);
-		region_poison(f->region, f->page);
+		give_bus(f);
 		return;
 	}
 	if (!budget_take(&f->core->budget, 1)) {
@@ -255,8 +266,12 @@ fault_copy(struct fault *f)
 	if (lost >= 0)
 		rc = fill(f, f->page, 1, f->buf, false, &in);
 	object_lock(object);
-	if (lost < 0)
+	if (lost < 0) {
 		object_poison(object, f->page);
+		object_unlock(object);
+		region_poison(f->region, f->page);
+		object_lock(object);
+	}
 	if (in == 1) {
 		object_set_state(object, f->page, PAGE_DIRTY);
 		object_enqueue(object, f->page);
@@ -264,9 +279,7 @@ fault_copy(struct fault *f)
 		budget_give(&f->core->budget, 1);
 	}
 	regions_unbusy(object, f->page, 1);
-	if (lost < 0)
-		region_poison(f->region, f->page);
-	else if (rc < 0)
+	if (rc < 0)
 		again(f, rc);
 }
 
@@ -440,14 +453,16 @@ fault_in(struct fault *f)
 	rc = fill_cluster(f, first, n, in, all_dirty);
 
 	object_lock(object);
-	if (lost)
+	if (lost) {
 		pageio_lost(object, f->page, error);
+		object_unlock(object);
+		region_poison(region, f->page);
+		object_lock(object);
+	}
 	ngood = settle(f, first, n, in, all_dirty);
 	budget_give(&f->core->budget, n - ngood);
 	regions_unbusy(object, first, n);
-	if (lost)
-		region_poison(region, f->page);
-	else if (rc < 0)
+	if (rc < 0)
 		again(f, rc);
 	/* Its block is free now, which page-out may be waiting for. */
 	if (budget_free(&f->core->budget) == 0)
@@ -553,8 +568,7 @@ fault_page(struct fault *f)
 			fault_vanished(f);
 		break;
 	case PAGE_POISON:
-		object_unlock(object);
-		region_poison(f->region, f->page);
+		give_bus(f);
 		break;
 	}
 }

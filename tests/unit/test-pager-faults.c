@@ -184,6 +184,33 @@ test_read_error_old_kernel(void **state)
 	read_errors(true);
 }
 
+/* Who has released a lost page can use it: no late fault takes it away. */
+static void
+test_lost_and_released(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a = area_new(env, 10, 0);
+	unsigned late = 0;
+
+	(void)state;
+	for (uint32_t round = 0; round < 20000 && late == 0; round++) {
+		object_lock(a.object);
+		object_poison(a.object, 5);
+		object_unlock(a.object);
+		assert_true(gives_bus(a.mem + 5 * WORDS, round % 2));
+		assert_int_equal(swap_region_release(a.region, 5 * PAGE, PAGE),
+				 0);
+		late += gives_bus(a.mem + 5 * WORDS, true);
+		/* Until it is poisoned again it can be used. */
+		late += gives_bus(a.mem + 5 * WORDS, false);
+		assert_int_equal(swap_region_release(a.region, 5 * PAGE, PAGE),
+				 0);
+	}
+	assert_int_equal(late, 0);
+	area_end(&a);
+	env_end(env);
+}
+
 static void
 test_device_gone(void **state)
 {
@@ -851,6 +878,7 @@ main(int argc, char **argv)
 		TEST(map_memory),
 		TEST(read_error),
 		TEST(read_error_old_kernel),
+		TEST(lost_and_released),
 		TEST(device_gone),
 		TEST(detach),
 		TEST(detach_read_error),
