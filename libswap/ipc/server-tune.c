@@ -16,8 +16,6 @@
 #include "../util.h"
 #include "json.h"
 
-/* Most cells of a map: an answer stays small. */
-
 static int
 tunables_read(struct request *request, struct swap_tunable **ret_tunables,
 	      size_t *ret_n)
