@@ -393,7 +393,7 @@ int swap_pager_tune(struct swap_pager *pager, const char *name,
 
 /* Runs of free blocks are counted by power of two: 2^i to 2^(i+1) - 1. */
 #define SWAP_RUN_CLASSES	41u
-#define SWAP_MAP_CELLS_MAX	65536u
+#define SWAP_MAP_CELLS_MAX	4096u
 
 /* Cell i of n covers blocks nblocks*i/n up to nblocks*(i+1)/n of the device. */
 struct swap_map_cell {

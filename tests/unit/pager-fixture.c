@@ -423,7 +423,7 @@ env_end(struct env *env)
 	for (unsigned tries = 0; tries < 500; tries++) {
 		stats = totals_of(env);
 		if (stats.swap_used_bytes == 0 && stats.resident_bytes == 0 &&
-		    stats.charged_bytes == 0)
+		    stats.charged_bytes == 0 && stats.set_aside_bytes == 0)
 			break;
 		usleep(10000);
 	}

@@ -1047,19 +1047,19 @@ fragment(struct fixture *f, uint64_t first, uint64_t n, unsigned left,
 static void
 test_map(void **state)
 {
-	static const size_t cells[] = { 0, 1, 2, 7, 80, 1023, 1024, 4999, 5000,
-					5001, 65536 };
+	static const size_t cells[] = { 0, 1, 2, 7, 80, 1023, 1024, 2999, 3000,
+					3001, SWAP_MAP_CELLS_MAX };
 	static const unsigned clusters[] = { 1, 2, 3, 32, 63, 64, 1024 };
 	struct fixture *f = *state;
 
 	attach(f, "b", 64, 2);
-	attach(f, "a", 5000 - LABEL, 1);
+	attach(f, "a", 3000 - LABEL, 1);
 	check_map(f, "a", 10, 32);	/* nothing but the label is used */
 	take(f, 64);
 	for (unsigned left = 0; left <= 1000; left += 250) {
 		struct space_dev *dev = dev_named(f, "a");
 
-		fragment(f, space_dev_first(dev) + LABEL, 5000 - LABEL, left,
+		fragment(f, space_dev_first(dev) + LABEL, 3000 - LABEL, left,
 			 left + 1);
 		for (size_t i = 0; i < ARRAY_SIZE(cells); i++)
 			check_map(f, "a", cells[i],
@@ -1072,11 +1072,11 @@ test_map(void **state)
 
 			space_alloc(&f->s, 1024, &n);
 		}
-		space_free(&f->s, space_dev_first(dev) + LABEL, 5000 - LABEL);
+		space_free(&f->s, space_dev_first(dev) + LABEL, 3000 - LABEL);
 	}
 	/* The smallest device that there can be, in many cells. */
 	check_map(f, "b", 1000, 32);
-	check_map(f, "b", 65536, 32);
+	check_map(f, "b", SWAP_MAP_CELLS_MAX, 32);
 }
 
 /* A block that is bad is used, on a device that is closing as well. */
