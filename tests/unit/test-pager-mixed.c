@@ -26,6 +26,7 @@
 struct mixed {
 	struct env	*env;
 	struct area	 ring[RING];
+	pthread_rwlock_t moves;		/* written: to touch those there are */
 	pthread_rwlock_t lock[SINKS];	/* written: to look, to write and to
 					   make anew */
 	struct area	 sink[SINKS];
@@ -71,6 +72,21 @@ look(struct mixed *m, const struct area *a, uint64_t page, const char *what)
 
 /* ------------------------------------------------------------ the ring */
 
+/* What is in a block comes into RAM, and half of it is written. */
+static void
+ring_touch(struct mixed *m, const struct area *a, uint64_t page, uint64_t n)
+{
+	pthread_rwlock_wrlock(&m->moves);
+	for (uint64_t i = page; i < page + n; i++) {
+		if (swap_object_haspage(a->object, i * PAGE, NULL, NULL) != 1)
+			continue;
+		look(m, a, i, "touched");
+		if (i % 2 == 0)
+			put(a->mem + i * WORDS, ID, i, 1);
+	}
+	pthread_rwlock_unlock(&m->moves);
+}
+
 static void
 ring_step(struct worker *w, uint64_t r)
 {
@@ -80,7 +96,7 @@ ring_step(struct worker *w, uint64_t r)
 	uint64_t page = (r >> 16) % PAGES, n = 1 + (r >> 26) % (PAGES - page);
 
 	/* Nothing that would give them new pages: these would win. */
-	switch ((r >> 40) % 6) {
+	switch ((r >> 40) % 7) {
 	case 0:
 		expect(m, swap_object_flush(a->object, page * PAGE, n * PAGE,
 					    SWAP_FLUSH_DEACTIVATE, NULL),
@@ -94,10 +110,15 @@ ring_step(struct worker *w, uint64_t r)
 		expect(m, swap_object_unreserve(a->object, page * PAGE,
 						n * PAGE), "unreserve");
 		break;
+	case 3:
+		ring_touch(m, a, page, n);
+		break;
 	default:
+		pthread_rwlock_rdlock(&m->moves);
 		expect(m, swap_object_copy(a->object, page * PAGE, b->object,
 					   page * PAGE, n * PAGE,
 					   SWAP_COPY_DESTROY, NULL), "move");
+		pthread_rwlock_unlock(&m->moves);
 		break;
 	}
 }
@@ -274,6 +295,7 @@ test_mixed(void **state)
 
 	(void)state;
 	must_attach(env, 0, 24 * MIB);
+	pthread_rwlock_init(&m.moves, NULL);
 	for (unsigned i = 0; i < RING; i++)
 		m.ring[i] = area_new(env, PAGES, 0);
 	for (unsigned i = 0; i < SINKS; i++) {
@@ -328,6 +350,7 @@ test_mixed(void **state)
 	}
 	for (unsigned i = 0; i < RING; i++)
 		area_end(&m.ring[i]);
+	pthread_rwlock_destroy(&m.moves);
 	for (unsigned i = 0; i < SINKS; i++) {
 		area_end(&m.sink[i]);
 		pthread_rwlock_destroy(&m.lock[i]);
