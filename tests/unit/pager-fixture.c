@@ -418,7 +418,8 @@ env_end(struct env *env)
 	struct swap_error error = { 0 };
 	struct swap_stats stats = { 0 };
 
-	/* A page that was on its way out goes when that has ended. */
+	/* A page that was on its way out goes when that has ended, and with
+	 * the last one of an object what that was charged. */
 	for (unsigned tries = 0; tries < 500; tries++) {
 		stats = totals_of(env);
 		if (stats.swap_used_bytes == 0 && stats.resident_bytes == 0 &&

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Everything at once: pages wander between objects while they are made cold,
- * reserved and pushed out; others are got, wired, copied, forked, written, freed
- * and killed; settings change, devices come and go, and the kernel refuses now
+ * reserved and pushed out; others are got, wired, copied, forked, written,
+ * freed and killed; settings change, devices come and go, and the kernel refuses now
  * and then.  What must hold: a page is whole and what somebody wrote to that
  * place; one that only wanders is in exactly one object; and when all is quiet
  * the numbers of blocks and of what is set aside agree.
