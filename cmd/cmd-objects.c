@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* swapctl objects - who holds what in a pager, the most swapped first */
+/*
+ * swapctl objects - who holds what in a pager, the most swapped first
+ *
+ * Object by object, or added up by process or by user; what a user is charged
+ * stands beside the limit that it is held to.
+ */
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -10,6 +15,7 @@
 #include "ipc/json.h"
 #include "reach.h"
 #include "say.h"
+#include "sums.h"
 #include "table.h"
 #include "util.h"
 
@@ -19,7 +25,8 @@ static const struct table_column columns[] = {
 	{ "COMMAND", TABLE_CUT, 1 }, { "SIZE", TABLE_NUMBER, 4 },
 	{ "RESIDENT", TABLE_NUMBER, 0 }, { "SWAPPED", TABLE_NUMBER, 0 },
 	{ "BLOCKS", TABLE_NUMBER, 6 }, { "WIRED", TABLE_NUMBER, 5 },
-	{ "REGIONS", TABLE_NUMBER, 7 },
+	{ "RESERVED", TABLE_NUMBER, 8 }, { "REGIONS", TABLE_NUMBER, 7 },
+	{ "WRITERS", TABLE_NUMBER, 10 }, { "MAP", TABLE_WORD, 9 },
 };
 
 /* The user's name, or the number where it has none here. */
@@ -53,7 +60,10 @@ put_object(struct table *table, const struct swap_object_stats *object)
 	figure_size(object->swapped_bytes, text[7], FIGURE_LEN);
 	figure_size(object->block_bytes, text[8], FIGURE_LEN);
 	figure_size(object->wired_bytes, text[9], FIGURE_LEN);
-	format_cut(text[10], FIGURE_LEN, "%" PRIu32, object->regions);
+	figure_size(object->reserved_bytes, text[10], FIGURE_LEN);
+	format_cut(text[11], FIGURE_LEN, "%" PRIu32, object->regions);
+	format_cut(text[12], FIGURE_LEN, "%" PRIu32, object->writers);
+	cells[13] = object->map_kind[0] != '\0' ? object->map_kind : "-";
 	return table_row(table, cells);
 }
 
@@ -93,11 +103,207 @@ objects_json(const struct swap_stats *stats)
 	return NULL;
 }
 
+/* ------------------------------------------------------------------- sums */
+
+static const struct table_column process_columns[] = {
+	{ "PID", TABLE_NUMBER, 0 }, { "COMMAND", TABLE_CUT, 0 },
+	{ "OWNER", TABLE_CUT, 1 }, { "OBJECTS", TABLE_NUMBER, 2 },
+	{ "SIZE", TABLE_NUMBER, 0 }, { "RESIDENT", TABLE_NUMBER, 0 },
+	{ "SWAPPED", TABLE_NUMBER, 0 }, { "BLOCKS", TABLE_NUMBER, 4 },
+	{ "WIRED", TABLE_NUMBER, 3 }, { "RESERVED", TABLE_NUMBER, 5 },
+};
+
+static int
+put_process(struct table *table, const struct sum *sum)
+{
+	char text[ARRAY_SIZE(process_columns)][FIGURE_LEN];
+	const char *cells[ARRAY_SIZE(process_columns)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cells); i++)
+		cells[i] = text[i];
+	format_cut(text[0], FIGURE_LEN, "%" PRId32, sum->pid);
+	cells[1] = sum->command;
+	owner(sum->uid, text[2], FIGURE_LEN);
+	figure_count(sum->nobjects, text[3], FIGURE_LEN);
+	figure_size(sum->size_bytes, text[4], FIGURE_LEN);
+	figure_size(sum->resident_bytes, text[5], FIGURE_LEN);
+	figure_size(sum->swapped_bytes, text[6], FIGURE_LEN);
+	figure_size(sum->block_bytes, text[7], FIGURE_LEN);
+	figure_size(sum->wired_bytes, text[8], FIGURE_LEN);
+	figure_size(sum->reserved_bytes, text[9], FIGURE_LEN);
+	return table_row(table, cells);
+}
+
+static const struct table_column user_columns[] = {
+	{ "USER", TABLE_CUT, 0 }, { "OBJECTS", TABLE_NUMBER, 1 },
+	{ "CHARGED", TABLE_NUMBER, 0 }, { "LIMIT", TABLE_NUMBER, 0 },
+	{ "USE%", TABLE_NUMBER, 0 }, { "RESIDENT", TABLE_NUMBER, 0 },
+	{ "SWAPPED", TABLE_NUMBER, 0 }, { "BLOCKS", TABLE_NUMBER, 3 },
+	{ "WIRED", TABLE_NUMBER, 2 }, { "RESERVED", TABLE_NUMBER, 4 },
+};
+#define COLUMN_USE	4u
+
+static int
+put_user(struct table *table, const struct sum *sum)
+{
+	char text[ARRAY_SIZE(user_columns)][FIGURE_LEN];
+	const char *cells[ARRAY_SIZE(user_columns)];
+	bool limited = sum->limit_bytes > 0;
+	unsigned percent = figure_percent(sum->charged_bytes,
+					  sum->limit_bytes);
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cells); i++)
+		cells[i] = text[i];
+	owner(sum->uid, text[0], FIGURE_LEN);
+	figure_count(sum->nobjects, text[1], FIGURE_LEN);
+	figure_size(sum->charged_bytes, text[2], FIGURE_LEN);
+	format_cut(text[3], FIGURE_LEN, "-");
+	format_cut(text[COLUMN_USE], FIGURE_LEN, "-");
+	if (limited) {
+		figure_size(sum->limit_bytes, text[3], FIGURE_LEN);
+		format_cut(text[COLUMN_USE], FIGURE_LEN, "%u%%", percent);
+	}
+	figure_size(sum->resident_bytes, text[5], FIGURE_LEN);
+	figure_size(sum->swapped_bytes, text[6], FIGURE_LEN);
+	figure_size(sum->block_bytes, text[7], FIGURE_LEN);
+	figure_size(sum->wired_bytes, text[8], FIGURE_LEN);
+	figure_size(sum->reserved_bytes, text[9], FIGURE_LEN);
+	r = table_row(table, cells);
+	if (r == 0 && limited && percent >= 90)
+		table_warn(table, COLUMN_USE);
+	return r;
+}
+
+static int
+put_sums(const struct sum *sums, size_t n, enum sum_by by)
+{
+	struct table *table;
+	int r;
+
+	if (n == 0) {
+		puts("no objects");
+		return EXIT_OK;
+	}
+	if (by == SUM_BY_PROCESS)
+		r = table_new(process_columns, ARRAY_SIZE(process_columns),
+			      &table);
+	else
+		r = table_new(user_columns, ARRAY_SIZE(user_columns), &table);
+	if (r < 0)
+		return say_no_memory();
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = by == SUM_BY_PROCESS ? put_process(table, &sums[i])
+					 : put_user(table, &sums[i]);
+	if (r == 0)
+		r = table_print(table);
+	table_free(table);
+	return r < 0 ? say_no_memory() : EXIT_OK;
+}
+
+static json_t *
+sum_json(const struct sum *sum, enum sum_by by)
+{
+	json_t *json, *more;
+
+	json = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+			 "uid", (json_int_t)sum->uid,
+			 "objects", (json_int_t)sum->nobjects,
+			 "size_bytes", (json_int_t)sum->size_bytes,
+			 "resident_bytes", (json_int_t)sum->resident_bytes,
+			 "swapped_bytes", (json_int_t)sum->swapped_bytes,
+			 "block_bytes", (json_int_t)sum->block_bytes,
+			 "wired_bytes", (json_int_t)sum->wired_bytes,
+			 "reserved_bytes", (json_int_t)sum->reserved_bytes);
+	if (by == SUM_BY_PROCESS)
+		more = json_pack("{s:i,s:s}", "pid", (int)sum->pid,
+				 "command", sum->command);
+	else
+		more = json_pack("{s:I,s:I}", "charged_bytes",
+				 (json_int_t)sum->charged_bytes, "limit_bytes",
+				 (json_int_t)sum->limit_bytes);
+	if (json_object_update(json, more) < 0) {
+		json_decref(json);
+		json = NULL;
+	}
+	json_decref(more);
+	return json;
+}
+
+static json_t *
+sums_json(const struct sum *sums, size_t n, enum sum_by by)
+{
+	json_t *array = json_array();
+	int r = array != NULL ? 0 : -1;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = json_array_append_new(array, sum_json(&sums[i], by));
+	if (r == 0)
+		return array;
+	json_decref(array);
+	return NULL;
+}
+
+static int
+show_sums(const struct invocation *inv, const struct swap_stats *stats,
+	  enum sum_by by)
+{
+	struct sum *sums;
+	size_t n;
+	int r;
+
+	if (sums_make(stats, by, &sums, &n) < 0)
+		return say_no_memory();
+	r = inv->json ? say_json(sums_json(sums, n, by), true)
+		      : put_sums(sums, n, by);
+	free(sums);
+	return r;
+}
+
+/* ---------------------------------------------------------------- options */
+
+enum { OPTION_BY_PROCESS = 256, OPTION_BY_USER };
+
+struct objects_options {
+	bool	by_process, by_user;
+};
+
+static int
+parse(struct invocation *inv, int argc, char **argv,
+      struct objects_options *options)
+{
+	static const struct option long_options[] = {
+		{ "by-process", no_argument, NULL, OPTION_BY_PROCESS },
+		{ "by-user", no_argument, NULL, OPTION_BY_USER },
+		COMMAND_OPTIONS,
+	};
+	int option, r = COMMAND_GOES_ON;
+
+	while (r == COMMAND_GOES_ON &&
+	       (option = getopt_long(argc, argv, ":p:h", long_options,
+				     NULL)) != -1) {
+		if (option == OPTION_BY_PROCESS)
+			options->by_process = true;
+		else if (option == OPTION_BY_USER)
+			options->by_user = true;
+		else
+			r = command_option(inv, option, argv);
+	}
+	if (r == COMMAND_GOES_ON && optind < argc)
+		return say_misuse(inv, "'%s' is one word too many",
+				  argv[optind]);
+	if (r == COMMAND_GOES_ON && options->by_process && options->by_user)
+		return say_misuse(inv, "--by-process and --by-user do not go "
+				  "together");
+	return r;
+}
+
 static int
 run_objects(struct invocation *inv, int argc, char **argv)
 {
+	struct objects_options options = { 0 };
 	struct swap_stats stats = { 0 };
-	int r = command_plain_options(inv, argc, argv);
+	int r = parse(inv, argc, argv, &options);
 
 	if (r != COMMAND_GOES_ON)
 		return r;
@@ -105,7 +311,10 @@ run_objects(struct invocation *inv, int argc, char **argv)
 	if (r != EXIT_OK)
 		return r;
 	stats_sort_objects(&stats);
-	if (inv->json)
+	if (options.by_process || options.by_user)
+		r = show_sums(inv, &stats, options.by_user ? SUM_BY_USER
+							   : SUM_BY_PROCESS);
+	else if (inv->json)
 		r = say_json(objects_json(&stats), true);
 	else
 		r = put_objects(&stats);
@@ -115,8 +324,10 @@ run_objects(struct invocation *inv, int argc, char **argv)
 
 const struct command cmd_objects = {
 	.name = "objects",
-	.synopsis = "",
+	.synopsis = "[--by-process | --by-user]",
 	.summary = "Show who holds what, the most swapped first",
-	.help = "",
+	.help =
+	"      --by-process   add up what each process has made\n"
+	"      --by-user      add up by user, with charges and limits",
 	.run = run_objects,
 };

@@ -57,6 +57,42 @@ put_gauge(const char *label, uint64_t part, uint64_t whole)
 	printf("%3u%%  ", figure_percent(part, whole));
 }
 
+/* What objects are charged, of what they may be; and what is set aside. */
+static void
+put_charges(const struct swap_stats *stats)
+{
+	char a[FIGURE_LEN], b[FIGURE_LEN];
+
+	put_gauge("Charged", stats->charged_bytes, stats->chargeable_bytes);
+	printf("%s of %s reserved%s",
+	       figure_size(stats->charged_bytes, a, sizeof(a)),
+	       figure_size(stats->chargeable_bytes, b, sizeof(b)),
+	       stats->overcommit & SWAP_OVERCOMMIT_TOTAL ? ""
+	       : " (no limit)");
+	if (stats->set_aside_bytes > 0)
+		printf(", %s set aside",
+		       figure_size(stats->set_aside_bytes, a, sizeof(a)));
+	putchar('\n');
+}
+
+/* Against its budget; where it has none, only the sums. */
+static void
+put_metadata(const struct swap_stats *stats)
+{
+	char a[FIGURE_LEN], b[FIGURE_LEN], c[FIGURE_LEN];
+
+	figure_size(stats->map_bytes, a, sizeof(a));
+	figure_size(stats->metadata_bytes, c, sizeof(c));
+	if (stats->map_limit_bytes == 0) {
+		printf("%-*s%s for maps, %s in all\n", (int)LABEL_WIDTH,
+		       "Metadata", a, c);
+		return;
+	}
+	put_gauge("Metadata", stats->map_bytes, stats->map_limit_bytes);
+	printf("%s of %s for maps, %s in all\n", a,
+	       figure_size(stats->map_limit_bytes, b, sizeof(b)), c);
+}
+
 static void
 put_space(const struct swap_stats *stats)
 {
@@ -72,6 +108,8 @@ put_space(const struct swap_stats *stats)
 	       figure_size(stats->swap_used_bytes, a, sizeof(a)),
 	       figure_size(stats->swap_bytes, b, sizeof(b)),
 	       figure_size(stats_avail_bytes(stats), c, sizeof(c)));
+	put_charges(stats);
+	put_metadata(stats);
 }
 
 /* Items in one paragraph, behind a label and wrapped below one another. */
@@ -135,6 +173,23 @@ put_rare(struct paragraph *paragraph, uint64_t count, const char *what)
 		put_count(paragraph, count, what);
 }
 
+/* What has gone short since the start; nothing where nothing has. */
+static void
+put_events(const struct swap_counters *c)
+{
+	struct paragraph p = { .width = terminal_width(STDOUT_FILENO) };
+
+	if (c->almost_full_events + c->full_events +
+	    c->metadata_full_events + c->charges_refused == 0)
+		return;
+	put_label(&p, "Shortages");
+	put_rare(&p, c->almost_full_events, "times almost full");
+	put_rare(&p, c->full_events, "times full");
+	put_rare(&p, c->metadata_full_events, "times no map memory");
+	put_rare(&p, c->charges_refused, "objects refused");
+	putchar('\n');
+}
+
 static void
 put_counters(const struct swap_counters *c)
 {
@@ -157,6 +212,7 @@ put_counters(const struct swap_counters *c)
 	put_rare(&p, c->pageout_rescued, "wanted back under way");
 	put_rare(&p, c->poisoned_pages, "lost");
 	putchar('\n');
+	put_events(c);
 }
 
 /* ------------------------------------------------------------- the devices */
@@ -263,7 +319,8 @@ put_notices(const struct swap_stats *stats)
 {
 	static const char remedy[] =
 		"  Attach another device with 'swapctl on DEVICE'.";
-	bool any = stats->ndevices == 0 || stats->full || stats->almost_full;
+	bool any = stats->ndevices == 0 || stats->full ||
+		   stats->almost_full || stats->metadata_full;
 
 	for (size_t i = 0; i < stats->ndevices; i++)
 		any = any || stats->devices[i].flags != 0;
@@ -277,6 +334,11 @@ put_notices(const struct swap_stats *stats)
 			  "out.\n%s\n", remedy);
 	else if (stats->almost_full)
 		put_alarm("Swap space is almost full.\n%s\n", remedy);
+	if (stats->metadata_full)
+		put_alarm("The memory for swap maps is used up: nothing more "
+			  "can be paged out.\n"
+			  "  Give it more with 'swapctl set "
+			  "metadata_limit=SIZE'.\n");
 	for (size_t i = 0; i < stats->ndevices; i++)
 		put_device_notice(&stats->devices[i]);
 }

@@ -49,7 +49,7 @@ command_option(struct invocation *inv, int option, char **argv)
 }
 
 int
-command_plain_options(struct invocation *inv, int argc, char **argv)
+command_operands(struct invocation *inv, int argc, char **argv)
 {
 	static const struct option options[] = { COMMAND_OPTIONS };
 	int option, r;
@@ -60,10 +60,18 @@ command_plain_options(struct invocation *inv, int argc, char **argv)
 		if (r != COMMAND_GOES_ON)
 			return r;
 	}
-	if (optind < argc)
+	return COMMAND_GOES_ON;
+}
+
+int
+command_plain_options(struct invocation *inv, int argc, char **argv)
+{
+	int r = command_operands(inv, argc, argv);
+
+	if (r == COMMAND_GOES_ON && optind < argc)
 		return say_misuse(inv, "'%s' is one word too many",
 				  argv[optind]);
-	return COMMAND_GOES_ON;
+	return r;
 }
 
 void

@@ -33,10 +33,13 @@ struct command {
 	int		(*run)(struct invocation *inv, int argc, char **argv);
 };
 
+extern const struct command cmd_get;
 extern const struct command cmd_list;
+extern const struct command cmd_map;
 extern const struct command cmd_objects;
 extern const struct command cmd_off;
 extern const struct command cmd_on;
+extern const struct command cmd_set;
 extern const struct command cmd_status;
 
 /* For the long options of every command; "+:"-style letters: "p:h". */
@@ -53,9 +56,11 @@ extern const struct command cmd_status;
 int command_option(struct invocation *inv, int option, char **argv);
 
 /*
- * The whole parsing of a command that has only those three and no operands.
- * COMMAND_GOES_ON, or what the command returns.
+ * The whole parsing of a command that has only those three; what is left
+ * begins at optind.  COMMAND_GOES_ON, or what the command returns.
  */
+int command_operands(struct invocation *inv, int argc, char **argv);
+/* The same for one without operands. */
 int command_plain_options(struct invocation *inv, int argc, char **argv);
 
 /* Print a command's help. */

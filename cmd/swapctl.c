@@ -20,7 +20,8 @@
 #include "swap.h"
 
 static const struct command *const commands[] = {
-	&cmd_on, &cmd_off, &cmd_status, &cmd_objects, &cmd_list,
+	&cmd_on, &cmd_off, &cmd_status, &cmd_objects, &cmd_map, &cmd_get,
+	&cmd_set, &cmd_list,
 };
 
 /* Options of the BSD spellings that "list" knows by the same letter. */

@@ -33,6 +33,7 @@
 #include "ipc/server.h"
 #include "ipc/state.h"
 #include "pager.h"
+#include "settings.h"
 #include "swap.h"
 #include "util.h"
 
@@ -60,6 +61,8 @@ struct options {
 	unsigned	 flags;		/* SWAP_PAGER_* */
 	struct attach	*devices;
 	size_t		 ndevices;
+	struct setting	*settings;
+	size_t		 nsettings;
 	pid_t		 until;		/* 0: no such process */
 	bool		 foreground;
 	bool		 quiet;
@@ -81,6 +84,7 @@ struct swapd {
 	int		 until_fd;	/* a pidfd, or -1 */
 	bool		 until_over;
 	unsigned	 idle_looks;
+	int		 status;	/* where the start fails */
 };
 
 static const char usage_text[] =
@@ -88,7 +92,7 @@ static const char usage_text[] =
 "             [[--priority N] [--create SIZE] [--force-device]\n"
 "              --on DEVICE]...\n"
 "             [--remove-created] [--cluster PAGES] [--full wait|fail]\n"
-"             [--until PID] [--force]\n"
+"             [--set NAME=VALUE]... [--until PID] [--force]\n"
 "       swapd [--name NAME] --stop [--force]\n"
 "       swapd --help | --version\n";
 
@@ -107,6 +111,7 @@ static const char help_text[] =
 "  --cluster PAGES   most pages in one I/O: 1..64 (32)\n"
 "  --full wait|fail  a program that needs a page when RAM and swap are full\n"
 "                    waits (which is the default), or gets SIGBUS\n"
+"  --set NAME=VALUE  a tunable, as for 'swapctl set'; 'swapctl get' shows them\n"
 "  --foreground      stay in the foreground, messages on stderr\n"
 "  --quiet           only warnings and errors\n"
 "  --until PID       end when this process and all clients have ended\n"
@@ -200,6 +205,22 @@ on_option(struct options *o, const char *value)
 }
 
 static void
+set_option(struct options *o, const char *value)
+{
+	struct setting *s;
+
+	s = realloc(o->settings, (o->nsettings + 1) * sizeof(*s));
+	if (s == NULL) {
+		daemon_say("out of memory");
+		exit(EXIT_FAILURE);
+	}
+	o->settings = s;
+	if (setting_parse(value, &s[o->nsettings]) < 0)
+		usage_error("--set", value, "is not of the form NAME=VALUE");
+	o->nsettings++;
+}
+
+static void
 full_option(struct options *o, const char *value)
 {
 	if (strcmp(value, "fail") == 0)
@@ -213,7 +234,8 @@ full_option(struct options *o, const char *value)
 enum option_code {
 	OPT_NAME = 256, OPT_RAM, OPT_ON, OPT_PRIORITY, OPT_CREATE,
 	OPT_FORCE_DEVICE, OPT_REMOVE_CREATED, OPT_CLUSTER, OPT_FULL,
-	OPT_FOREGROUND, OPT_QUIET, OPT_UNTIL, OPT_STOP, OPT_FORCE, OPT_VERSION, OPT_HELP,
+	OPT_SET, OPT_FOREGROUND, OPT_QUIET, OPT_UNTIL, OPT_STOP, OPT_FORCE,
+	OPT_VERSION, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -226,6 +248,7 @@ static const struct option long_options[] = {
 	{ "remove-created", no_argument, NULL, OPT_REMOVE_CREATED },
 	{ "cluster", required_argument, NULL, OPT_CLUSTER },
 	{ "full", required_argument, NULL, OPT_FULL },
+	{ "set", required_argument, NULL, OPT_SET },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "until", required_argument, NULL, OPT_UNTIL },
@@ -296,6 +319,9 @@ start_option(struct options *o, int opt, const char *value)
 		break;
 	case OPT_FULL:
 		full_option(o, value);
+		break;
+	case OPT_SET:
+		set_option(o, value);
 		break;
 	case OPT_FOREGROUND:
 		o->foreground = true;
@@ -436,6 +462,44 @@ open_pager(struct swapd *d)
 }
 
 static int
+tune(void *arg, const char *name, const char *value, struct swap_error *error)
+{
+	return swap_pager_tune(arg, name, value, error);
+}
+
+/* What was given with --set is refused: a wrong command line. */
+static void
+tuning_failed(struct swapd *d, const struct setting *s)
+{
+	struct swap_tunable *tunables;
+	char hint[64] = "";
+	size_t n;
+
+	if (s->code == -ENOENT &&
+	    swap_pager_tunables(d->pager, &tunables, &n) == 0) {
+		setting_hint(tunables, n, s->name, hint, sizeof(hint));
+		free(tunables);
+	}
+	daemon_say("--set %s=%.80s: %s%s", s->name, s->value,
+		   s->error.message, hint);
+}
+
+static int
+tune_pager(struct swapd *d)
+{
+	struct options *o = &d->o;
+	size_t i;
+
+	if (settings_apply(o->settings, o->nsettings, tune, d->pager) == 0)
+		return 0;
+	for (i = 0; i < o->nsettings; i++)
+		if (!o->settings[i].done && o->settings[i].code < 0)
+			tuning_failed(d, &o->settings[i]);
+	d->status = EXIT_USAGE;
+	return -EINVAL;
+}
+
+static int
 attach_devices(struct swapd *d)
 {
 	struct swap_error error = { 0 };
@@ -504,6 +568,8 @@ start(struct swapd *d)
 		r = claim(d);
 	if (r == 0)
 		r = open_pager(d);
+	if (r == 0)
+		r = tune_pager(d);
 	if (r == 0)
 		r = attach_devices(d);
 	if (r < 0)
@@ -597,6 +663,7 @@ free_options(struct options *o)
 	for (i = 0; i < o->ndevices; i++)
 		free(o->devices[i].path);
 	free(o->devices);
+	free(o->settings);
 }
 
 /*
@@ -625,7 +692,7 @@ run(struct swapd *d)
 {
 	if (start(d) < 0) {
 		finish(d);
-		return EXIT_FAILURE;
+		return d->status;
 	}
 	daemon_ready(&d->daemon);
 	log_write(&d->log, SWAP_LOG_INFO, "serving at %s",
@@ -650,6 +717,7 @@ main(int argc, char **argv)
 	int r;
 
 	memset(&d, 0, sizeof(d));
+	d.status = EXIT_FAILURE;
 	d.signal_fd = d.until_fd = d.daemon.ready_fd = -1;
 	parse_options(&d.o, argc, argv);
 	if (d.o.stop)

@@ -19,10 +19,18 @@
  *	 from arena_grow(), never a SIGBUS at some later store.
  *   A3  Nobody touches bytes at or after base + size.
  *
- * Cost.  Growth doubles up to GROW_MAX a step, so that a small arena wastes
- * little and a step of a large one takes bounded time.  Nothing is populated
- * ahead of its use and there are no huge pages, which would make the first
- * byte cost 2 MiB.  The arena does not shrink.
+ * Cost.  An arena grows by a quarter, and by GROW_MAX at most, so that a small
+ * one wastes little and a step of a large one takes bounded time.  Where that
+ * is refused it grows by what is needed alone: the last bytes that an account
+ * allows are used.  A step of POPULATE_MIN or more is populated at once, which
+ * is cheaper than a fault for each page; it is charged in any case.  The arena
+ * does not shrink.
+ *
+ * Huge pages make random access to large maps twice as fast, but would make the
+ * first byte cost 2 MiB.  So the mapping has none, until the arena has grown
+ * past the end of an aligned 2 MiB: then those are collapsed into one, which
+ * takes some 0.3 ms.  Each step of growth does that once at most, and only while
+ * the system has memory to spare.
  *
  * Limits.  Under mlockall(MCL_FUTURE) the whole reservation counts against
  * RLIMIT_MEMLOCK, where the process is not exempt from it.
@@ -34,10 +42,23 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "util.h"
 
+/* Since Linux 5.14 and 6.1. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE		25
+#endif
+
+#define HUGE_BYTES	(UINT64_C(1) << 21)
+#define HUGE_SPARE	(UINT64_C(1) << 26)	/* to be free besides */
+#define POPULATE_MIN	(UINT64_C(1) << 16)
+#define GROW_PART	4u
 #define GROW_MAX	(UINT64_C(1) << 20)
 
 /* @size <= SIZE_MAX - page size. */
@@ -204,9 +225,39 @@ extend_charged(struct arena *arena, size_t target)
 	return r;
 }
 
+static bool
+memory_to_spare(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) == 0 &&
+	       (uint64_t)info.freeram * info.mem_unit >= HUGE_SPARE;
+}
+
+/*
+ * Make the next 2 MiB huge, if they end below @used.  Errors do not matter: the
+ * kernel has no huge pages (for this filesystem), or none at the moment.
+ */
+static void
+settle(struct arena *arena, size_t used)
+{
+	uintptr_t base = (uintptr_t)arena->base;
+	uintptr_t from = (base + arena->settled + HUGE_BYTES - 1) &
+			 ~(uintptr_t)(HUGE_BYTES - 1);
+	size_t start = from - base;
+
+	if (start > used || used - start < HUGE_BYTES)
+		return;
+	arena->settled = start + HUGE_BYTES;
+	if (memory_to_spare() &&
+	    madvise(arena->base + start, HUGE_BYTES, MADV_HUGEPAGE) == 0)
+		(void)madvise(arena->base + start, HUGE_BYTES, MADV_COLLAPSE);
+}
+
 int
 arena_grow(struct arena *arena, size_t size)
 {
+	size_t old = arena->size;
 	size_t least, step, target;
 	int r;
 
@@ -215,13 +266,20 @@ arena_grow(struct arena *arena, size_t size)
 	if (size > arena->reserved)
 		return -ENOMEM;
 	least = round_up(size);
-	step = (size_t)min_u64(arena->size, GROW_MAX);
+	step = (size_t)min_u64(arena->size / GROW_PART, GROW_MAX) &
+	       ~((size_t)page_bytes() - 1);
 	target = (size_t)min_u64(max_u64(least, arena->size + step),
 				 arena->reserved);
 	r = extend_charged(arena, target);
 	if (r < 0 && least < target)
 		r = extend_charged(arena, least);
-	return r;
+	if (r < 0)
+		return r;
+	if (arena->size - old >= POPULATE_MIN)
+		(void)madvise(arena->base + old, arena->size - old,
+			      MADV_POPULATE_WRITE);
+	settle(arena, old);
+	return 0;
 }
 
 void

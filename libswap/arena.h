@@ -24,6 +24,7 @@ struct arena {
 	char	*base;
 	size_t	 size;		/* usable now, whole pages */
 	size_t	 reserved;	/* address space, the most it can grow to */
+	size_t	 settled;	/* made of huge pages, or tried, up to here */
 	int	 fd;		/* -1: anonymous */
 	struct arena_account *account;	/* NULL: none */
 };
@@ -56,8 +57,8 @@ void arena_charge(struct arena *arena, struct arena_account *account);
 /*
  * Make at least @size bytes usable; those that the file did not have before
  * are zero.  May make more usable than asked for.  On failure nothing changes.
- * Errors: -ENOMEM beyond the reservation, or no memory; -EDQUOT the account; -ENOSPC and whatever
- * else extending the file gives.
+ * Errors: -ENOMEM beyond the reservation, or no memory; -EDQUOT the account;
+ * -ENOSPC and whatever else extending the file gives.
  */
 int arena_grow(struct arena *arena, size_t size);
 

@@ -1,282 +1,437 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * blist.c - radix bitmap block lists
- *
- * A block list says which blocks of a device are free, and finds runs of
- * free blocks quickly however large and however fragmented the device is.
- *
- * Layout.  Level 0 is a bitmap of 64-bit words, 1 for a free block.  Above it
- * stands a tree of fan-out 64: a node of level k covers 64^(k+1) blocks, and
- * the root, at level `top', covers all.  A node has two bits for each child:
- *
- *	some all
- *	  0   0		nothing in the child is free
- *	  1   1		everything in it is free
- *	  1   0		mixed: only now do the child's own bits count
- *
- * A child that is not mixed is never looked at, so what its memory holds does
- * not matter; it is written when the child becomes mixed (push_down()).  That
- * is why freeing or filling a huge range costs two paths through the tree
- * instead of a sweep over it, and why creation touches one page.
- *
- * The levels lie one after the other, top first, in one reservation of address
- * space made at creation.  Pages of it become real when they are written to
- * the first time; nothing is allocated afterwards, so freeing and filling
- * cannot fail for want of memory.
- *
- * Invariants, for the root and every mixed child (blist_check()):
- *
- * I1  A bit of `all' is set only where the bit of `some' is.
- * I2  A mixed child has at least one free and at least one used block: each
- *     set of free blocks has one representation.
- * I3  nfree is the number of free blocks below.
- * I4  For each block below, `longest' is at least the number of consecutive
- *     free blocks from that block on, counted up to BLIST_ALLOC_MAX and also
- *     beyond the end of the node.
- * I5  Blocks from nblocks on, which fill the last nodes up, are used.
- * I6  The cursor is a block of the device.
- *
- * Search.  `longest' is only a bound.  Freeing raises it on the paths where a
- * run has grown; allocating leaves it alone; a search that went through a
- * whole node in vain lowers it.  So a node is not searched again for a length
- * that it did not have until a free in it or right behind it makes a longer
- * run, and a wish that the whole device cannot satisfy is refused at the root.
- *
- * Policy: next fit.  From the cursor on, the first place with `min' free
- * blocks in a row is taken, and as many of them as there are up to `max'.
- * Failing that, the same from block 0.  The cursor then stands behind what was
- * taken.  A nearer run that is long enough wins over a longer one further
- * away: writes stay sequential, and a caller that would rather have the long
- * one asks for it first, which costs little.
- *
- * Cost, with d levels (d = 4 for 2^24 blocks, 7 for 2^40): free,
- * fill and lookups O(64 d) simple steps at the very worst; allocation the
- * same plus the nodes searched in vain.  Memory: one bit a block, and 1/16 of
- * that for the nodes, where the free space is fragmented; next to nothing
- * where it is not.
- *
- * Limits: 2^40 blocks; runs of 1,024.  A process that locks its memory with
- * mlockall() wants MCL_ONFAULT, otherwise the kernel fills the reservation.
  */
 #include "blist.h"
 #include "blist-private.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "compiler.h"
 
-static uint64_t set_range(struct blist *bl, unsigned k, uint64_t i,
-			  uint64_t lo, uint64_t hi, bool free);
+#define PAGE_BYTES	4096u	/* what blist_memory() counts in */
+/* How far a slow allocation looks beyond the blocks it takes. */
+#define LOOK_AHEAD	(8 * UINT64_C(1024))
 
-/* ------------------------------------------------------- words and levels */
+/* ----------------------------------------------------- states in a row of 64 */
 
-static inline uint64_t
-bit(uint64_t i)
+/* The first of @v[from..63] that is at least @want; 64: none. */
+static unsigned
+next_at_least(const int16_t *v, unsigned from, unsigned want)
 {
-	return UINT64_C(1) << (i & 63);
+#ifdef __SSE2__
+	const __m128i less = _mm_set1_epi16((short)(want - 1));
+	unsigned at = from & ~15u, mask = 0xffffu << (from & 15);
+	const __m128i *p;
+
+	for (; at < BLIST_FAN; at += 16, mask = 0xffff) {
+		p = (const __m128i *)(const void *)&v[at];
+		mask &= (unsigned)_mm_movemask_epi8(_mm_packs_epi16(
+			_mm_cmpgt_epi16(_mm_load_si128(p), less),
+			_mm_cmpgt_epi16(_mm_load_si128(p + 1), less)));
+		if (mask != 0)
+			return at + (unsigned)__builtin_ctz(mask);
+	}
+	return BLIST_FAN;
+#else
+	while (from < BLIST_FAN && v[from] < (int)want)
+		from++;
+	return from;
+#endif
 }
 
-/* The bits from @i on. */
-static inline uint64_t
-bits_from(uint64_t i)
+static int16_t
+greatest(const int16_t *v)
 {
-	return UINT64_MAX << (i & 63);
+#ifdef __SSE2__
+	const __m128i *p = (const __m128i *)(const void *)v;
+	__m128i m = _mm_load_si128(p);
+	unsigned i;
+
+	for (i = 1; i < BLIST_FAN / 8; i++)
+		m = _mm_max_epi16(m, _mm_load_si128(p + i));
+	m = _mm_max_epi16(m, _mm_srli_si128(m, 8));
+	m = _mm_max_epi16(m, _mm_srli_si128(m, 4));
+	m = _mm_max_epi16(m, _mm_srli_si128(m, 2));
+	return (int16_t)_mm_extract_epi16(m, 0);
+#else
+	int16_t m = v[0];
+	unsigned i;
+
+	for (i = 1; i < BLIST_FAN; i++)
+		m = v[i] > m ? v[i] : m;
+	return m;
+#endif
 }
 
-static inline unsigned
-lowest(uint64_t bits)
+/* What the states of its children make of a node. */
+static int16_t
+node_state(const struct blist_node *node)
 {
-	return (unsigned)__builtin_ctzll(bits);
+	int16_t m = greatest(node->state);
+	unsigned i;
+
+	if (m != BLIST_ALL_FREE)
+		return m;
+	for (i = 0; i < BLIST_FAN; i++)
+		if (node->state[i] != BLIST_ALL_FREE)
+			return BLIST_ALLOC_MAX;
+	return BLIST_ALL_FREE;
 }
 
-static inline unsigned
-count(uint64_t bits)
+/* ------------------------------------------------------------ runs of blocks */
+
+uint64_t
+blist_run_end(const struct blist *bl, uint64_t from, uint64_t limit)
 {
-	return (unsigned)__builtin_popcountll(bits);
+	uint64_t at = from, g, end, used;
+	int16_t state;
+	unsigned k;
+
+	limit = min_u64(limit, bl->nblocks);
+	while (at < limit) {
+		g = at >> BLIST_GROUP_SHIFT;
+		k = blist_uniform(bl, g, &state);
+		if (k > 0) {
+			if (state == BLIST_ALL_USED)
+				return at;
+			at = ((at >> blist_shift(k)) + 1) << blist_shift(k);
+			continue;
+		}
+		end = min_u64(limit, (g + 1) << BLIST_GROUP_SHIFT);
+		while (at < end) {
+			used = ~bl->word[at / 64] >> (at & 63);
+			if (used != 0)
+				return at + blist_lowest(used);
+			at = (at | 63) + 1;
+		}
+	}
+	return at;
 }
 
-/* How many ones @w has at its upper end. */
-static inline unsigned
-upper_ones(uint64_t w)
+/* How many blocks right before @block are free; counts up to @most. */
+static uint64_t
+run_before(const struct blist *bl, uint64_t block, uint64_t most)
 {
-	return w == UINT64_MAX ? 64 : (unsigned)__builtin_clzll(~w);
+	uint64_t at = block, low = block - min_u64(block, most), g, used, start;
+	int16_t state;
+	unsigned k;
+
+	while (at > low) {
+		g = (at - 1) >> BLIST_GROUP_SHIFT;
+		start = max_u64(low, g << BLIST_GROUP_SHIFT);
+		k = blist_uniform(bl, g, &state);
+		if (k > 0 && state == BLIST_ALL_USED)
+			break;
+		while (at > start && k == 0) {
+			used = ~bl->word[(at - 1) / 64] << (63 - ((at - 1) & 63));
+			if (used != 0) {
+				at -= (unsigned)__builtin_clzll(used);
+				return block - max_u64(at, low);
+			}
+			at = (at - 1) & ~UINT64_C(63);
+		}
+		at = min_u64(at, start);
+	}
+	return block - max_u64(at, low);
 }
+
+/* ------------------------------------------------------------------- lines */
 
 /* Where in @w at least @n ones begin that all lie in @w. */
-static uint64_t
-run_starts(uint64_t w, uint64_t n)
+static inline uint64_t
+run_starts(uint64_t w, unsigned n)
 {
-	uint64_t have = 1, step;
+	unsigned have = 1, step;
 
 	if (n > 64)
 		return 0;
 	while (have < n && w != 0) {
-		step = min_u64(have, n - have);
+		step = have < n - have ? have : n - have;
 		w &= w >> step;
 		have += step;
 	}
 	return w;
 }
 
-/* log2 of the blocks that one thing of level @k covers. */
-static inline unsigned
-level_shift(unsigned k)
-{
-	return 6 * (k + 1);
-}
-
-static inline uint64_t
-level_blocks(unsigned k)
-{
-	return UINT64_C(1) << level_shift(k);
-}
-
-/* How many things level @k has. */
-static inline uint64_t
-level_count(uint64_t nblocks, unsigned k)
-{
-	return (nblocks + level_blocks(k) - 1) >> level_shift(k);
-}
-
 /*
- * Children are numbered by their index in their own level, of which the lower
- * six bits are their bit in the parent.
+ * The first block from @from on in its line, whose group is mixed, with which
+ * @want free blocks begin.
  */
-static inline bool
-child_is_mixed(const struct blist_node *node, uint64_t c)
-{
-	return (node->some & ~node->all & bit(c)) != 0;
-}
-
-/* Free blocks of child @c of a node of level @k. */
 static uint64_t
-child_nfree(const struct blist *bl, unsigned k,
-	    const struct blist_node *node, uint64_t c)
+find_in_line(const struct blist *bl, uint64_t from, unsigned want)
 {
-	if ((node->some & bit(c)) == 0)
-		return 0;
-	if ((node->all & bit(c)) != 0)
-		return level_blocks(k - 1);
-	return k == 1 ? count(bl->word[c]) : bl->node[k - 1][c].nfree;
-}
+	uint64_t i = from / 64, end = (i | (BLIST_LINE_WORDS - 1)) + 1;
+	uint64_t w = bl->word[i] & blist_bits_from(from), starts;
+	unsigned before = 0, head;	/* free blocks before this word */
 
-/* Word @c as it would be if its memory always counted. */
-static uint64_t
-child_word(const struct blist *bl, const struct blist_node *node, uint64_t c)
-{
-	if ((node->some & bit(c)) == 0)
-		return 0;
-	return (node->all & bit(c)) != 0 ? UINT64_MAX : bl->word[c];
-}
-
-/* The same, from the root down. */
-static uint64_t
-word_at(const struct blist *bl, uint64_t w)
-{
-	const struct blist_node *node = bl->node[bl->top];
-	uint64_t c;
-	unsigned k;
-
-	for (k = bl->top; k > 1; k--) {
-		c = w >> (6 * (k - 1));
-		if (!child_is_mixed(node, c))
-			return (node->some & bit(c)) != 0 ? UINT64_MAX : 0;
-		node = &bl->node[k - 1][c];
+	for (;;) {
+		head = w == UINT64_MAX ? 64 : blist_lowest(~w);
+		if (before + head >= want)
+			return i * 64 - before;
+		starts = run_starts(w, want);
+		if (starts != 0)
+			return i * 64 + blist_lowest(starts);
+		before = head == 64 ? before + 64 : blist_upper_ones(w);
+		if (++i == end)
+			break;
+		w = bl->word[i];
 	}
-	return child_word(bl, node, w);
+	from = end * 64 - before;
+	if (before > 0 && blist_run_end(bl, end * 64, from + want) >=
+	    from + want)
+		return from;
+	return BLIST_NONE;
 }
 
-/* -------------------------------------------------------- create, destroy */
+/* Runs of 64 and more: they cross the border of a word. */
+static unsigned
+longest_of_words(const uint64_t *w)
+{
+	unsigned i, run = 0, best = 0;
 
-/* Note that the page of @p is in use, for blist_memory(). */
+	for (i = 0; i < BLIST_LINE_WORDS; i++) {
+		if (w[i] == UINT64_MAX) {
+			run += 64;
+			continue;
+		}
+		run += blist_lowest(~w[i]);
+		best = run > best ? run : best;
+		run = blist_upper_ones(w[i]);
+	}
+	return run > best ? run : best;
+}
+
+/* y = where in x a one stands, and another @by bits on.  Returns if any. */
+static inline uint64_t
+thin_out(uint64_t *y, const uint64_t *x, unsigned by)
+{
+	uint64_t any = 0;
+	unsigned i;
+
+	for (i = 0; i < BLIST_LINE_WORDS; i++) {
+		y[i] = x[i] & (x[i] >> by | x[i + 1] << (64 - by));
+		any |= y[i];
+	}
+	return any;
+}
+
+/* The longest run of ones in the words of a line. */
+static unsigned
+longest_in_words(const uint64_t *w)
+{
+	uint64_t bufs[2][BLIST_LINE_WORDS + 1], any = 0;
+	uint64_t *x = bufs[0], *y = bufs[1], *t;
+	unsigned i, n = 1, step;
+
+	for (i = 0; i < BLIST_LINE_WORDS; i++)
+		any |= x[i] = w[i];
+	x[i] = y[i] = 0;
+	if (any == 0)
+		return 0;
+	/* x: where at least n ones begin. */
+	while (thin_out(y, x, n) != 0) {
+		t = x, x = y, y = t;
+		n *= 2;
+		if (n == 64)
+			return longest_of_words(w);
+	}
+	for (step = n / 2; step > 0; step /= 2) {
+		if (thin_out(y, x, step) == 0)
+			continue;
+		t = x, x = y, y = t;
+		n += step;
+	}
+	return n;
+}
+
+/* The longest run that begins in line @l, whose group is mixed. */
+static int16_t
+line_longest(const struct blist *bl, uint64_t l)
+{
+	const uint64_t *w = &bl->word[l * BLIST_LINE_WORDS];
+	uint64_t end = (l + 1) << BLIST_LINE_SHIFT, n, first;
+	unsigned i = BLIST_LINE_WORDS - 1, tail = blist_upper_ones(w[i]);
+
+	if (tail == 0)
+		return (int16_t)longest_in_words(w);
+	while (i > 0 && w[i] == UINT64_MAX)
+		tail += blist_upper_ones(w[--i]);
+	first = end - tail;
+	n = blist_run_end(bl, end, first + BLIST_ALLOC_MAX) - first;
+	if (n >= BLIST_ALLOC_MAX)
+		return BLIST_ALLOC_MAX;
+	if (tail < BLIST_LINE)
+		n = max_u64(n, longest_in_words(w));
+	return (int16_t)n;
+}
+
+/* ------------------------------------------------------------ up the tree */
+
+/* Group @g is mixed: what its lines make of it. */
+static int16_t
+group_state(struct blist *bl, uint64_t g)
+{
+	int16_t state = greatest(&bl->line[g * BLIST_FAN]);
+
+	if (*blist_nfree_of(bl, 1, g) == BLIST_GROUP)
+		state = BLIST_ALL_FREE;
+	if (!blist_is_mixed(state)) {
+		bl->node[2][g / BLIST_FAN].clean |= blist_bit(g);
+		bl->open = BLIST_NONE;
+	}
+	return state;
+}
+
+/* The lines of mixed group @g have changed: tell those above. */
 static void
-mark_touched(struct blist *bl, const void *p)
+climb(struct blist *bl, uint64_t g)
 {
-	size_t off_bytes = (size_t)((const char *)p - (const char *)bl);
-	uint64_t page = off_bytes >> bl->page_shift;
-	uint64_t *mark = &bl->touched[page / 64];
-
-	if ((*mark & bit(page)) != 0)
-		return;
-	*mark |= bit(page);
-	bl->touched_bytes += (size_t)1 << bl->page_shift;
-	mark_touched(bl, mark);
-}
-
-/*
- * Where each level lies, in bytes from the start: off[0..top], then the
- * bitmap of touched pages at off[top + 1].  Returns the length of it all.
- */
-static uint64_t
-lay_out(uint64_t nblocks, unsigned top, unsigned page_shift, uint64_t *off)
-{
-	uint64_t bytes = sizeof(struct blist);
+	int16_t state = group_state(bl, g), *old;
+	uint64_t i = g;
 	unsigned k;
 
-	bytes = (bytes + sizeof(struct blist_node) - 1) &
-		~(uint64_t)(sizeof(struct blist_node) - 1);
-	for (k = top; k > 0; k--) {
-		off[k] = bytes;
-		bytes += level_count(nblocks, k) * sizeof(struct blist_node);
+	for (k = 1; ; k++) {
+		old = blist_state_of(bl, k, i);
+		if (*old == state)
+			return;
+		*old = state;
+		if (k == bl->top)
+			return;
+		i /= BLIST_FAN;
+		state = node_state(&bl->node[k + 1][i]);
 	}
-	off[0] = bytes;
-	bytes += level_count(nblocks, 0) * sizeof(uint64_t);
-	off[top + 1] = bytes;
-	/* Two bits a page so far: enough for this bitmap's own pages too. */
-	return bytes + ((bytes >> page_shift) / 32 + 1) * sizeof(uint64_t);
+}
+
+/* The same where a run of @n has come and nothing else. */
+static void
+climb_with(struct blist *bl, uint64_t g, int16_t n)
+{
+	uint64_t i = g;
+	int16_t *old;
+	unsigned k;
+
+	for (k = 1; k <= bl->top; k++, i /= BLIST_FAN) {
+		old = blist_state_of(bl, k, i);
+		if (*old >= n)
+			return;
+		*old = n;
+	}
+}
+
+/* ---------------------------------------------------- create, resize, destroy */
+
+static uint64_t
+things(uint64_t nblocks, unsigned k)
+{
+	return ((nblocks - 1) >> blist_shift(k)) + 1;
+}
+
+/* Bytes of bitmap (0), of lines (1), of nodes of level @k. */
+static uint64_t
+level_bytes(uint64_t nblocks, unsigned k)
+{
+	uint64_t mask = (uint64_t)sysconf(_SC_PAGESIZE) - 1, bytes;
+
+	if (k == 0)
+		bytes = things(nblocks, 1) * (BLIST_GROUP / 8);
+	else if (k == 1)
+		bytes = things(nblocks, 1) * BLIST_FAN * sizeof(int16_t);
+	else
+		bytes = things(nblocks, k) * sizeof(struct blist_node);
+	return (bytes + mask) & ~mask;
 }
 
 static void *
-reserve(uint64_t bytes)
+level_base(const struct blist *bl, unsigned k)
 {
+	if (k == 0)
+		return bl->word;
+	return k == 1 ? (void *)bl->line : (void *)bl->node[k];
+}
+
+static void
+level_set_base(struct blist *bl, unsigned k, void *base)
+{
+	if (k == 0)
+		bl->word = base;
+	else if (k == 1)
+		bl->line = base;
+	else
+		bl->node[k] = base;
+}
+
+/* Reserve address space for level @k, or more of it, or less. */
+static int
+level_map(struct blist *bl, unsigned k, uint64_t nblocks)
+{
+	uint64_t bytes = level_bytes(nblocks, k);
 	void *base;
 
 	if (bytes > SIZE_MAX)
-		return NULL;
-	base = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		return -ENOMEM;
+	if (bl->map_bytes[k] == bytes)
+		return 0;
+	if (bl->map_bytes[k] > 0)
+		base = mremap(level_base(bl, k), bl->map_bytes[k],
+			      (size_t)bytes, MREMAP_MAYMOVE);
+	else
+		base = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			    -1, 0);
 	if (base == MAP_FAILED)
-		return NULL;
+		return -ENOMEM;
 	/*
 	 * One small free must not cost a huge page.  A kernel that has no huge
 	 * pages refuses the advice, which is as good.
 	 */
-	(void)madvise(base, (size_t)bytes, MADV_NOHUGEPAGE);
-	return base;
+	if (bl->map_bytes[k] == 0)
+		(void)madvise(base, (size_t)bytes, MADV_NOHUGEPAGE);
+	level_set_base(bl, k, base);
+	bl->map_bytes[k] = (size_t)bytes;
+	return 0;
+}
+
+static unsigned
+top_for(uint64_t nblocks)
+{
+	unsigned top = 2;
+
+	while (UINT64_C(1) << blist_shift(top) < nblocks)
+		top++;
+	return top;
 }
 
 int
 blist_create(uint64_t nblocks, struct blist **ret_blist)
 {
-	unsigned page_shift = lowest((uint64_t)sysconf(_SC_PAGESIZE));
-	uint64_t off[BLIST_LEVELS_MAX + 1], bytes;
 	struct blist *bl;
-	unsigned k, top = 1;
-	char *base;
+	unsigned k;
+	int rc = 0;
 
 	if (nblocks == 0 || nblocks > BLIST_BLOCKS_MAX)
 		return -EINVAL;
-	while (level_blocks(top) < nblocks)
-		top++;
-	bytes = lay_out(nblocks, top, page_shift, off);
-	base = reserve(bytes);
-	if (base == NULL)
+	bl = calloc(1, sizeof(*bl));
+	if (bl == NULL)
 		return -ENOMEM;
-	bl = (struct blist *)(void *)base;
 	bl->nblocks = nblocks;
-	bl->top = top;
-	bl->page_shift = page_shift;
-	bl->map_bytes = (size_t)bytes;
-	bl->word = (uint64_t *)(void *)(base + off[0]);
-	for (k = 1; k <= top; k++)
-		bl->node[k] = (struct blist_node *)(void *)(base + off[k]);
-	bl->touched = (uint64_t *)(void *)(base + off[top + 1]);
-	mark_touched(bl, bl);
-	mark_touched(bl, bl->node[top]);
+	bl->top = top_for(nblocks);
+	bl->open = BLIST_NONE;
+	bl->touched_bytes = sizeof(*bl);
+	for (k = 0; k <= bl->top && rc == 0; k++)
+		rc = level_map(bl, k, nblocks);
+	if (rc < 0) {
+		blist_destroy(bl);
+		return rc;
+	}
 	*ret_blist = bl;
 	return 0;
 }
@@ -284,261 +439,499 @@ blist_create(uint64_t nblocks, struct blist **ret_blist)
 void
 blist_destroy(struct blist *bl)
 {
-	if (bl != NULL)
-		(void)munmap(bl, bl->map_bytes);
+	unsigned k;
+
+	if (bl == NULL)
+		return;
+	for (k = 0; k <= BLIST_TOP_MAX; k++)
+		if (bl->map_bytes[k] > 0)
+			(void)munmap(level_base(bl, k), bl->map_bytes[k]);
+	free(bl);
 }
 
-/* --------------------------------------------------------- setting ranges */
+static uint64_t *
+touched_of(struct blist *bl, unsigned k, uint64_t i)
+{
+	return k == bl->top ? &bl->touched :
+		&bl->node[k + 1][i / BLIST_FAN].touched;
+}
+
+/* Of the groups whose lines share a page with those of group @g. */
+static uint64_t
+page_mates(uint64_t g)
+{
+	return UINT64_C(0xffffffff) << (g & 32);
+}
+
+/* Thing @i of level @k is about to be written to: count its memory. */
+static void
+touch(struct blist *bl, unsigned k, uint64_t i)
+{
+	uint64_t *touched = touched_of(bl, k, i);
+
+	if ((*touched & blist_bit(i)) != 0)
+		return;
+	bl->touched_bytes += PAGE_BYTES;
+	if (k == 1 && (*touched & page_mates(i)) == 0)
+		bl->touched_bytes += PAGE_BYTES;
+	*touched |= blist_bit(i);
+}
+
+/* The opposite, for thing @i and all below it as far as it lies behind @end. */
+static void
+forget(struct blist *bl, unsigned k, uint64_t i, uint64_t end)
+{
+	uint64_t *touched = touched_of(bl, k, i), bits, base;
+
+	base = i << blist_shift(k);
+	if ((*touched & blist_bit(i)) == 0 ||
+	    ((i + 1) << blist_shift(k)) <= end)
+		return;
+	if (k > 1)
+		for (bits = bl->node[k][i].touched; bits != 0; bits &= bits - 1)
+			forget(bl, k - 1, i * BLIST_FAN + blist_lowest(bits),
+			       end);
+	if (base < end)
+		return;
+	*touched &= ~blist_bit(i);
+	bl->touched_bytes -= PAGE_BYTES;
+	if (k > 1)
+		return;
+	if ((*touched & page_mates(i)) == 0)
+		bl->touched_bytes -= PAGE_BYTES;
+	bl->node[2][i / BLIST_FAN].clean &= ~blist_bit(i);
+}
+
+/* Put a root above the root. */
+static void
+add_level(struct blist *bl)
+{
+	struct blist_node *node = bl->node[bl->top + 1];
+
+	memset(node, 0, sizeof(*node));
+	node->state[0] = bl->state;
+	node->nfree[0] = bl->nfree;
+	node->touched = bl->touched;
+	bl->state = node_state(node);
+	bl->top++;
+	bl->touched = 0;
+	touch(bl, bl->top, 0);
+}
+
+/* The reverse; the root has nothing free but in its first child. */
+static void
+remove_level(struct blist *bl)
+{
+	struct blist_node *node = bl->node[bl->top];
+
+	if (blist_is_mixed(bl->state))
+		bl->state = node->state[0];
+	if (bl->touched != 0) {
+		bl->touched = node->touched & 1;
+		bl->touched_bytes -= PAGE_BYTES;
+	}
+	bl->top--;
+}
+
+/* What was known of places is known no longer. */
+static void
+forget_places(struct blist *bl)
+{
+	bl->run_end = 0;
+	bl->open = BLIST_NONE;
+	bl->freed_end = BLIST_NONE;
+}
+
+static void
+shrink(struct blist *bl, uint64_t nblocks)
+{
+	unsigned top = top_for(nblocks), k;
+
+	(void)blist_fill(bl, nblocks, bl->nblocks - nblocks, NULL);
+	forget(bl, bl->top, 0, nblocks);
+	while (bl->top > top)
+		remove_level(bl);
+	bl->nblocks = nblocks;
+	if (bl->cursor >= nblocks)
+		bl->cursor = 0;
+	/* A kernel that cannot take memory back leaves it to a later growth. */
+	for (k = 0; k <= BLIST_TOP_MAX; k++)
+		if (bl->map_bytes[k] > 0)
+			(void)level_map(bl, k, nblocks);
+}
+
+int
+blist_resize(struct blist *bl, uint64_t nblocks)
+{
+	unsigned top, k;
+	int rc = 0;
+
+	if (nblocks == 0 || nblocks > BLIST_BLOCKS_MAX)
+		return -EINVAL;
+	forget_places(bl);
+	if (nblocks <= bl->nblocks) {
+		if (nblocks < bl->nblocks)
+			shrink(bl, nblocks);
+		return 0;
+	}
+	top = top_for(nblocks);
+	for (k = 0; k <= top && rc == 0; k++)
+		rc = level_map(bl, k, nblocks);
+	if (rc < 0)
+		return rc;
+	while (bl->top < top)
+		add_level(bl);
+	bl->nblocks = nblocks;
+	return 0;
+}
+
+/* ------------------------------------------------------------ down the tree */
+
+static void
+open_group(struct blist *bl, uint64_t g, bool free)
+{
+	uint64_t *clean = &bl->node[2][g / BLIST_FAN].clean;
+	uint64_t end = (g + 1) << BLIST_GROUP_SHIFT, ahead;
+	int16_t *line = &bl->line[g * BLIST_FAN];
+	unsigned i;
+
+	if ((*clean & blist_bit(g)) == 0)
+		memset(&bl->word[g * BLIST_GROUP_WORDS], free ? 0xff : 0,
+		       BLIST_GROUP / 8);
+	for (i = 0; i < BLIST_FAN; i++)
+		line[i] = free ? BLIST_ALLOC_MAX : 0;
+	if (!free)
+		return;
+	ahead = blist_run_end(bl, end, end + BLIST_LINE) - end;
+	line[BLIST_FAN - 1] = (int16_t)min_u64(BLIST_LINE + ahead,
+					       BLIST_ALLOC_MAX);
+}
 
 /*
- * Write out thing @i of level @k, all of it used or all of it free, because
- * its parent is about to call it mixed.
+ * Write out thing @i of level @k, which is uniform, and call it mixed.  The
+ * caller makes it so, and its state exact.
  */
 static void
-push_down(struct blist *bl, unsigned k, uint64_t i, bool free)
+push_down(struct blist *bl, unsigned k, uint64_t i)
 {
-	uint64_t bits = free ? UINT64_MAX : 0;
+	int16_t *state = blist_state_of(bl, k, i);
+	bool free = *state == BLIST_ALL_FREE;
 	struct blist_node *node;
+	unsigned c;
 
-	if (k == 0) {
-		mark_touched(bl, &bl->word[i]);
-		bl->word[i] = bits;
-		return;
+	touch(bl, k, i);
+	if (k == 1) {
+		open_group(bl, i, free);
+	} else {
+		node = &bl->node[k][i];
+		for (c = 0; c < BLIST_FAN; c++) {
+			node->state[c] = *state;
+			node->nfree[c] = free ?
+				UINT64_C(1) << blist_shift(k - 1) : 0;
+		}
+		node->clean = 0;
 	}
-	node = &bl->node[k][i];
-	mark_touched(bl, node);
-	node->some = bits;
-	node->all = bits;
-	node->nfree = free ? level_blocks(k) : 0;
-	node->longest = free ? BLIST_ALLOC_MAX : 0;
+	*state = free ? BLIST_ALLOC_MAX : 1;
 }
 
-/* Record in @node that child @c has @nfree free blocks of @size. */
+/* Make group @g mixed, and so all that it is in. */
 static void
-put_state(struct blist_node *node, uint64_t c, uint64_t nfree, uint64_t size)
+open_path(struct blist *bl, uint64_t g)
 {
-	node->some &= ~bit(c);
-	node->all &= ~bit(c);
-	if (nfree > 0)
-		node->some |= bit(c);
-	if (nfree == size)
-		node->all |= bit(c);
+	int16_t state;
+	unsigned k = blist_uniform(bl, g, &state);
+
+	for (; k > 0; k--)
+		push_down(bl, k, g >> (BLIST_FAN_SHIFT * (k - 1)));
 }
 
-/* set_range() for the part of it that lies in child @c of a node. */
-static uint64_t
-set_child(struct blist *bl, unsigned k, struct blist_node *node, uint64_t c,
-	  uint64_t lo, uint64_t hi, bool free)
+/* Blocks @lo to @hi - 1 of one mixed group.  Bits only. */
+static void
+write_bits(struct blist *bl, uint64_t lo, uint64_t hi, bool free)
 {
-	uint64_t size = level_blocks(k - 1);
-	uint64_t old = child_nfree(bl, k, node, c);
-	uint64_t target = free ? size : 0, changed;
+	uint64_t first = lo / 64, last = (hi - 1) / 64, i, mask;
 
-	if (old == target)
-		return 0;
-	if (hi - lo == size) {
-		put_state(node, c, target, size);
-		return free ? size - old : old;
+	for (i = first; i <= last; i++) {
+		mask = UINT64_MAX;
+		if (i == first)
+			mask &= blist_bits_from(lo);
+		if (i == last)
+			mask &= UINT64_MAX >> (63 - ((hi - 1) & 63));
+		if (free)
+			bl->word[i] |= mask;
+		else
+			bl->word[i] &= ~mask;
 	}
-	if (old == 0 || old == size)
-		push_down(bl, k - 1, c, old == size);
-	changed = set_range(bl, k - 1, c, lo, hi, free);
-	put_state(node, c, free ? old + changed : old - changed, size);
-	return changed;
 }
+
+/* @n blocks of group @g are free that were not; -n: the other way round. */
+static inline void
+add_free(struct blist *bl, uint64_t g, uint64_t n)
+{
+	uint64_t i = g;
+	unsigned k;
+
+	for (k = 2; k <= bl->top; k++, i /= BLIST_FAN)
+		bl->node[k][i / BLIST_FAN].nfree[i % BLIST_FAN] += n;
+	bl->nfree += n;
+}
+
+/* ------------------------------------------------------------ long ranges */
 
 /*
- * Make blocks lo..hi-1, which lie in thing @i of level @k, free or used.
- * Returns how many were not.  `longest' is left to the caller.
+ * Make blocks @lo to @hi - 1 of thing @i of level @k, whose parent is mixed,
+ * free or used.  Returns how many were not.  Counts become right, lines and
+ * states only where something is uniform.
  */
 static uint64_t
 set_range(struct blist *bl, unsigned k, uint64_t i, uint64_t lo, uint64_t hi,
 	  bool free)
 {
-	uint64_t c, size, mask, old, changed = 0;
-	struct blist_node *node;
+	uint64_t *nfree = blist_nfree_of(bl, k, i), old = *nfree, size, c;
+	int16_t *state = blist_state_of(bl, k, i);
+	int16_t target = free ? BLIST_ALL_FREE : BLIST_ALL_USED;
+	unsigned shift;
+
+	size = UINT64_C(1) << blist_shift(k);
+	if (*state == target)
+		return 0;
+	if (hi - lo == size) {
+		*state = target;
+		*nfree = free ? size : 0;
+		if (k == 1)
+			bl->node[2][i / BLIST_FAN].clean &= ~blist_bit(i);
+		return free ? size - old : old;
+	}
+	if (!blist_is_mixed(*state))
+		push_down(bl, k, i);
+	if (k == 1) {
+		old = blist_count_free(bl, lo, hi);
+		write_bits(bl, lo, hi, free);
+		*nfree += free ? hi - lo - old : -old;
+		return free ? hi - lo - old : old;
+	}
+	shift = blist_shift(k - 1);
+	for (c = lo >> shift, old = 0; c <= (hi - 1) >> shift; c++)
+		old += set_range(bl, k - 1, c, max_u64(lo, c << shift),
+				 min_u64(hi, (c + 1) << shift), free);
+	*nfree += free ? old : -old;
+	return old;
+}
+
+/* The exact states of all that group @g is in. */
+static void
+climb_all(struct blist *bl, uint64_t g)
+{
+	int16_t state;
+	unsigned k = blist_uniform(bl, g, &state);
+	uint64_t i;
 
 	if (k == 0) {
-		mask = bits_from(lo) & (UINT64_MAX >> (63 - ((hi - 1) & 63)));
-		old = bl->word[i];
-		bl->word[i] = free ? old | mask : old & ~mask;
-		return count(old ^ bl->word[i]);
+		*blist_state_of(bl, 1, g) = group_state(bl, g);
+		k = 1;
 	}
-	node = &bl->node[k][i];
-	size = level_blocks(k - 1);
-	for (c = lo / size; c <= (hi - 1) / size; c++)
-		changed += set_child(bl, k, node, c, max_u64(lo, c * size),
-				     min_u64(hi, (c + 1) * size), free);
-	node->nfree += free ? changed : -changed;
+	for (i = g >> (BLIST_FAN_SHIFT * (k - 1)); k < bl->top; k++) {
+		i /= BLIST_FAN;
+		*blist_state_of(bl, k + 1, i) = node_state(&bl->node[k + 1][i]);
+	}
+}
+
+/* set_range() has set a range: set right group @g at one of its ends. */
+static void
+refresh_group(struct blist *bl, uint64_t g, uint64_t lo, uint64_t hi)
+{
+	uint64_t begin = g << BLIST_GROUP_SHIFT, l, last;
+	int16_t state;
+
+	if (blist_uniform(bl, g, &state) == 0) {
+		/* Blocks so far before it may begin a run that has changed. */
+		l = max_u64(begin, lo - min_u64(lo, BLIST_ALLOC_MAX - 1));
+		last = min_u64(begin + BLIST_GROUP, hi) - 1;
+		last >>= BLIST_LINE_SHIFT;
+		for (l >>= BLIST_LINE_SHIFT; l <= last; l++)
+			bl->line[l] = line_longest(bl, l);
+	}
+	climb_all(bl, g);
+}
+
+/* Any range.  Returns how many blocks were not so before. */
+static uint64_t
+change_range(struct blist *bl, uint64_t lo, uint64_t hi, bool free)
+{
+	uint64_t changed = set_range(bl, bl->top, 0, lo, hi, free);
+	uint64_t first = lo >> BLIST_GROUP_SHIFT;
+	uint64_t last = (hi - 1) >> BLIST_GROUP_SHIFT;
+
+	forget_places(bl);
+	if (changed == 0)
+		return 0;
+	if (last != first)
+		refresh_group(bl, last, lo, hi);
+	refresh_group(bl, first, lo, hi);
+	if ((lo & (BLIST_GROUP - 1)) < BLIST_ALLOC_MAX - 1 && first > 0)
+		refresh_group(bl, first - 1, lo, hi);
 	return changed;
 }
 
-/* ---------------------------------------------------------------- looking */
+/* --------------------------------------------------------------- searching */
 
-/*
- * The first block from @from on, within thing @i of level @k, that is free
- * (or used); BLIST_NONE: there is none.
- */
+/* Thing @i of level @k has a run of @want: the first. */
 static uint64_t
-find(const struct blist *bl, unsigned k, uint64_t i, uint64_t from, bool free)
+descend(const struct blist *bl, unsigned k, uint64_t i, unsigned want)
 {
-	uint64_t base = i << level_shift(k), bits, c, start, found;
 	const struct blist_node *node;
 
-	if (k == 0) {
-		bits = free ? bl->word[i] : ~bl->word[i];
-		if (from > base)
-			bits &= bits_from(from);
-		return bits == 0 ? BLIST_NONE : base + lowest(bits);
+	for (; k > 1; k--) {
+		node = &bl->node[k][i];
+		i = i * BLIST_FAN + next_at_least(node->state, 0, want);
+		if (node->state[i % BLIST_FAN] == BLIST_ALL_FREE)
+			return i << blist_shift(k - 1);
 	}
-	node = &bl->node[k][i];
-	bits = free ? node->some : ~node->all;
-	if (from > base)
-		bits &= bits_from(from >> level_shift(k - 1));
-	for (; bits != 0; bits &= bits - 1) {
-		c = (i << 6) + lowest(bits);
-		start = max_u64(from, c << level_shift(k - 1));
-		if (!child_is_mixed(node, c))
-			return start;
-		found = find(bl, k - 1, c, start, free);
-		if (found != BLIST_NONE)
-			return found;
+	i = i * BLIST_FAN + next_at_least(&bl->line[i * BLIST_FAN], 0, want);
+	return find_in_line(bl, i << BLIST_LINE_SHIFT, want);
+}
+
+/* find_run() in mixed group @g, as far as runs begin in it. */
+static uint64_t
+find_in_group(const struct blist *bl, uint64_t g, uint64_t from, unsigned want)
+{
+	const int16_t *line = &bl->line[g * BLIST_FAN];
+	unsigned l = (from >> BLIST_LINE_SHIFT) % BLIST_FAN;
+	uint64_t at;
+
+	if (line[l] >= (int)want) {
+		at = find_in_line(bl, from, want);
+		if (at != BLIST_NONE)
+			return at;
 	}
-	return BLIST_NONE;
-}
-
-static uint64_t
-find_free(const struct blist *bl, uint64_t from)
-{
-	return find(bl, bl->top, 0, from, true);
-}
-
-/* The end of the device counts as used. */
-static uint64_t
-find_used(const struct blist *bl, uint64_t from)
-{
-	return min_u64(find(bl, bl->top, 0, from, false), bl->nblocks);
-}
-
-/*
- * How many blocks right before @block are free, up to BLIST_ALLOC_MAX - 1:
- * runs further back are long enough already.
- */
-static uint64_t
-free_before(const struct blist *bl, uint64_t block)
-{
-	uint64_t most = min_u64(block, BLIST_ALLOC_MAX - 1);
-	uint64_t n = 0, last, used;
-
-	while (n < most) {
-		last = block - 1 - n;
-		used = ~word_at(bl, last / 64) << (63 - (last & 63));
-		if (used != 0)
-			return min_u64(n + (unsigned)__builtin_clzll(used),
-				       most);
-		n += (last & 63) + 1;
-	}
-	return most;
-}
-
-/* -------------------------------------------------------------- searching */
-
-/* search() in a node of level 1. */
-static uint64_t
-search_words(const struct blist *bl, uint64_t i, uint64_t from, uint64_t min)
-{
-	const struct blist_node *node = &bl->node[1][i];
-	uint64_t base = i << level_shift(1), bits, c, w, starts, first;
-	uint64_t at = max_u64(from, base);
-
-	while (at < base + level_blocks(1)) {
-		bits = node->some & bits_from(at / 64);
-		if (bits == 0)
-			break;
-		c = (i << 6) + lowest(bits);
-		at = max_u64(at, c * 64);
-		w = child_word(bl, node, c) & bits_from(at);
-		starts = run_starts(w, min);
-		if (starts != 0)
-			return c * 64 + lowest(starts);
-		/* The last run in the word may go on behind it. */
-		at = (c + 1) * 64;
-		first = at - upper_ones(w);
-		if (first == at)
-			continue;
-		at = find_used(bl, first);
-		if (at - first >= min)
-			return first;
-	}
-	return BLIST_NONE;
-}
-
-/*
- * The first block from @from on, within node @i of level @k, with which @min
- * free blocks begin; they may end behind the node.  Children are searched
- * from their first block on, even where a run that was too short reaches
- * into them, so that their bounds can be lowered.
- */
-static uint64_t
-search(struct blist *bl, unsigned k, uint64_t i, uint64_t from, uint64_t min)
-{
-	struct blist_node *node = &bl->node[k][i];
-	uint64_t base = i << level_shift(k), bits = node->some, c, start;
-	uint64_t found = BLIST_NONE;
-
-	if (node->longest < min)
+	l = next_at_least(line, l + 1, want);
+	if (l == BLIST_FAN)
 		return BLIST_NONE;
-	if (k == 1) {
-		found = search_words(bl, i, from, min);
-		bits = 0;
-	} else if (from > base) {
-		bits &= bits_from(from >> level_shift(k - 1));
-	}
-	for (; bits != 0 && found == BLIST_NONE; bits &= bits - 1) {
-		c = (i << 6) + lowest(bits);
-		start = max_u64(from, c << level_shift(k - 1));
-		if (child_is_mixed(node, c))
-			found = search(bl, k - 1, c, start, min);
-		else if (find_used(bl, start) - start >= min)
-			found = start;
-	}
-	if (found == BLIST_NONE && from <= base)
-		node->longest = min - 1;
-	return found;
+	return find_in_line(bl, (g * BLIST_FAN + l) << BLIST_LINE_SHIFT, want);
 }
 
-/* Let every node on the way to @block know of a run of @n. */
-static void
-raise_longest(struct blist *bl, uint64_t block, uint64_t n)
+uint64_t
+blist_find_run(const struct blist *bl, uint64_t from, unsigned want)
 {
-	struct blist_node *node = bl->node[bl->top];
-	uint64_t c;
-	unsigned k;
+	uint64_t g = from >> BLIST_GROUP_SHIFT, i, at;
+	const struct blist_node *node;
+	int16_t state;
+	unsigned k, c;
 
-	for (k = bl->top;; k--) {
-		node->longest = max_u64(node->longest, n);
-		c = block >> level_shift(k - 1);
-		if (k == 1 || !child_is_mixed(node, c))
-			return;
-		node = &bl->node[k - 1][c];
+	if (from >= bl->nblocks)
+		return BLIST_NONE;
+	k = blist_uniform(bl, g, &state);
+	if (k == 0) {
+		at = find_in_group(bl, g, from, want);
+		if (at != BLIST_NONE)
+			return at;
+		k = 1;
+	} else if (state == BLIST_ALL_FREE &&
+		   blist_run_end(bl, from, from + want) >= from + want) {
+		return from;
 	}
+	for (i = g >> (BLIST_FAN_SHIFT * (k - 1)); k < bl->top; k++) {
+		node = &bl->node[k + 1][i / BLIST_FAN];
+		c = next_at_least(node->state, (unsigned)(i % BLIST_FAN) + 1,
+				  want);
+		i /= BLIST_FAN;
+		if (c == BLIST_FAN)
+			continue;
+		i = i * BLIST_FAN + c;
+		if (node->state[c] == BLIST_ALL_FREE)
+			return i << blist_shift(k);
+		return descend(bl, k, i, want);
+	}
+	return BLIST_NONE;
+}
+
+/* -------------------------------------------------------------- allocation */
+
+/*
+ * Blocks @first to @last of the run from @start to @end - 1 are used now: set
+ * right the lines of group @g that the run touches, and what is above them.
+ */
+static void
+lower_group(struct blist *bl, uint64_t g, uint64_t start, uint64_t first,
+	    uint64_t last, uint64_t end)
+{
+	uint64_t low = max_u64(start, g << BLIST_GROUP_SHIFT), l, begin, had;
+	uint64_t rest = min_u64(end - last - 1, BLIST_ALLOC_MAX), has;
+	uint64_t was = 0;
+	int16_t state;
+
+	if (blist_uniform(bl, g, &state) > 0)
+		return;
+	l = min_u64(last, low | (BLIST_GROUP - 1)) >> BLIST_LINE_SHIFT;
+	for (;; l--) {
+		begin = max_u64(low, l << BLIST_LINE_SHIFT);
+		had = min_u64(end - begin, BLIST_ALLOC_MAX);
+		has = begin < first ? min_u64(first - begin, had) : 0;
+		if (last + 1 < (l + 1) << BLIST_LINE_SHIFT)
+			has = max_u64(has, rest);
+		/* Was it the longest, and is what is left of it shorter? */
+		if ((uint64_t)bl->line[l] == had && has < had) {
+			was = max_u64(was, had);
+			bl->line[l] = line_longest(bl, l);
+		}
+		if (begin == low)
+			break;
+	}
+	if (was >= (uint64_t)*blist_state_of(bl, 1, g))
+		climb(bl, g);
+}
+
+/* Take @n blocks from @first on, which are free. */
+static void
+take(struct blist *bl, uint64_t first, unsigned n)
+{
+	uint64_t last = first + n - 1, start, end, middle;
+	uint64_t g = first >> BLIST_GROUP_SHIFT;
+	uint64_t g_last = last >> BLIST_GROUP_SHIFT, g_start;
+
+	start = first - run_before(bl, first, BLIST_ALLOC_MAX - 1);
+	end = blist_run_end(bl, last + 1, last + 1 + LOOK_AHEAD);
+	open_path(bl, g);
+	middle = last + 1;
+	if (g_last != g) {
+		open_path(bl, g_last);
+		middle = g_last << BLIST_GROUP_SHIFT;
+		write_bits(bl, middle, last + 1, false);
+		add_free(bl, g_last, -(last + 1 - middle));
+	}
+	write_bits(bl, first, middle, false);
+	add_free(bl, g, -(middle - first));
+	g_start = start >> BLIST_GROUP_SHIFT;
+	bl->open = g_last;
+	for (g = g_last; ; g--) {
+		lower_group(bl, g, start, first, last, end);
+		if (g == g_start)
+			break;
+	}
+	bl->run_end = end;
 }
 
 uint64_t
 blist_alloc(struct blist *bl, unsigned min, unsigned max, unsigned *ret_n)
 {
-	uint64_t first, n;
+	unsigned want = blist_longest(bl);
+	uint64_t first;
 
 	assert(min >= 1 && min <= max && max <= BLIST_ALLOC_MAX);
-	first = search(bl, bl->top, 0, bl->cursor, min);
-	if (first == BLIST_NONE && bl->cursor > 0)
-		first = search(bl, bl->top, 0, 0, min);
-	if (first == BLIST_NONE)
+	want = want < max ? want : max;
+	if (want < min)
 		return BLIST_NONE;
-	n = min_u64(find_used(bl, first) - first, max);
-	set_range(bl, bl->top, 0, first, first + n, false);
-	bl->cursor = first + n < bl->nblocks ? first + n : 0;
-	*ret_n = (unsigned)n;
+	first = blist_find_run(bl, bl->cursor, want);
+	if (first == BLIST_NONE)
+		first = blist_find_run(bl, 0, want);
+	take(bl, first, want);
+	bl->freed_end = BLIST_NONE;
+	bl->cursor = first + want;
+	if (bl->cursor == bl->nblocks) {
+		bl->cursor = 0;
+		bl->run_end = 0;
+	}
+	*ret_n = want;
 	return first;
 }
 
@@ -550,26 +943,92 @@ range_is_valid(const struct blist *bl, uint64_t first, uint64_t n)
 	return first <= bl->nblocks && n <= bl->nblocks - first;
 }
 
+/* Are blocks @lo to @hi - 1 of a mixed group all used? */
+static bool
+are_used(const struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	uint64_t first = lo / 64, last = (hi - 1) / 64, i, any;
+
+	if (first == last)
+		return (bl->word[first] & blist_mask(lo, hi)) == 0;
+	any = bl->word[first] & blist_bits_from(lo);
+	for (i = first + 1; i < last; i++)
+		any |= bl->word[i];
+	any |= bl->word[last] & (UINT64_MAX >> (63 - ((hi - 1) & 63)));
+	return any == 0;
+}
+
+/*
+ * The run from @start to @end - 1 has become free, or longer: set right the
+ * lines of group @g in which it begins or goes on, as far as block @last.
+ */
+static void
+raise_group(struct blist *bl, uint64_t g, uint64_t start, uint64_t last,
+	    uint64_t end)
+{
+	uint64_t low = max_u64(start, g << BLIST_GROUP_SHIFT), l;
+	uint64_t l_last, n = min_u64(end - low, BLIST_ALLOC_MAX);
+	int16_t state, longest = (int16_t)n;
+
+	if (blist_uniform(bl, g, &state) > 0)
+		return;
+	l = low >> BLIST_LINE_SHIFT;
+	l_last = min_u64(last, low | (BLIST_GROUP - 1)) >> BLIST_LINE_SHIFT;
+	for (;; l++) {
+		if (bl->line[l] < (int16_t)n)
+			bl->line[l] = (int16_t)n;
+		if (l == l_last)
+			break;
+		n = min_u64(end - ((l + 1) << BLIST_LINE_SHIFT),
+			    BLIST_ALLOC_MAX);
+	}
+	if (*blist_nfree_of(bl, 1, g) == BLIST_GROUP)
+		climb(bl, g);
+	else
+		climb_with(bl, g, longest);
+}
+
+/* Free blocks @lo to @hi - 1 of one group. */
+static int
+free_in_group(struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	uint64_t g = lo >> BLIST_GROUP_SHIFT, start, end;
+	int16_t state;
+
+	if (blist_uniform(bl, g, &state) > 0) {
+		if (state == BLIST_ALL_FREE)
+			return -EEXIST;
+		open_path(bl, g);
+	} else if (!are_used(bl, lo, hi)) {
+		return -EEXIST;
+	}
+	write_bits(bl, lo, hi, true);
+	add_free(bl, g, hi - lo);
+	start = lo - run_before(bl, lo, BLIST_ALLOC_MAX - 1);
+	end = blist_run_end(bl, hi, hi + BLIST_ALLOC_MAX);
+	raise_group(bl, g, start, hi - 1, end);
+	if (start < g << BLIST_GROUP_SHIFT)
+		raise_group(bl, g - 1, start, hi - 1, end);
+	/* The cursor is no longer where a run begins. */
+	if (bl->cursor - lo - 1 < hi - lo)
+		bl->run_end = 0;
+	return 0;
+}
+
 int
 blist_free(struct blist *bl, uint64_t first, uint64_t n)
 {
-	uint64_t start, run;
+	uint64_t last = first + n - 1;
 
 	if (!range_is_valid(bl, first, n))
 		return -EINVAL;
 	if (n == 0)
 		return 0;
-	if (find_free(bl, first) < first + n)
+	if (last >> BLIST_GROUP_SHIFT == first >> BLIST_GROUP_SHIFT)
+		return free_in_group(bl, first, last + 1);
+	if (blist_find_run(bl, first, 1) <= last)
 		return -EEXIST;
-	set_range(bl, bl->top, 0, first, first + n, true);
-	/*
-	 * The run has grown for the free blocks before this range as well.
-	 * A node between the two ends is all free and needs no bound.
-	 */
-	start = first - free_before(bl, first);
-	run = min_u64(find_used(bl, start) - start, BLIST_ALLOC_MAX);
-	raise_longest(bl, start, run);
-	raise_longest(bl, first + n - 1, run);
+	(void)change_range(bl, first, last + 1, true);
 	return 0;
 }
 
@@ -581,7 +1040,7 @@ blist_fill(struct blist *bl, uint64_t first, uint64_t n, uint64_t *ret_nfree)
 	if (!range_is_valid(bl, first, n))
 		return -EINVAL;
 	if (n > 0)
-		nfree = set_range(bl, bl->top, 0, first, first + n, false);
+		nfree = change_range(bl, first, first + n, false);
 	if (ret_nfree != NULL)
 		*ret_nfree = nfree;
 	return 0;
@@ -598,30 +1057,45 @@ blist_nblocks(const struct blist *bl)
 uint64_t
 blist_nfree(const struct blist *bl)
 {
-	return bl->node[bl->top]->nfree;
+	return bl->nfree;
+}
+
+unsigned
+blist_longest(const struct blist *bl)
+{
+	return (unsigned)min_u64((uint64_t)bl->state, BLIST_ALLOC_MAX);
 }
 
 bool
 blist_is_free(const struct blist *bl, uint64_t block)
 {
-	if (block >= bl->nblocks)
-		return false;
-	return (word_at(bl, block / 64) & bit(block)) != 0;
+	return block < bl->nblocks && blist_run_end(bl, block, block + 1) >
+		block;
 }
 
 bool
 blist_next_free(const struct blist *bl, uint64_t from, uint64_t *ret_first,
 		uint64_t *ret_n)
 {
-	uint64_t first;
+	uint64_t first = blist_find_run(bl, from, 1);
 
-	if (from >= bl->nblocks)
-		return false;
-	first = find_free(bl, from);
 	if (first == BLIST_NONE)
 		return false;
 	*ret_first = first;
-	*ret_n = find_used(bl, first) - first;
+	*ret_n = blist_run_end(bl, first, bl->nblocks) - first;
+	return true;
+}
+
+bool
+blist_next_used(const struct blist *bl, uint64_t from, uint64_t *ret_first,
+		uint64_t *ret_n)
+{
+	uint64_t first = blist_run_end(bl, from, bl->nblocks);
+
+	if (first >= bl->nblocks)
+		return false;
+	*ret_first = first;
+	*ret_n = min_u64(blist_find_run(bl, first, 1), bl->nblocks) - first;
 	return true;
 }
 
@@ -629,114 +1103,4 @@ size_t
 blist_memory(const struct blist *bl)
 {
 	return bl->touched_bytes;
-}
-
-/* ------------------------------------------------------------------ check */
-
-/*
- * What a check learns of a node.  It goes from the last block to the first,
- * so that it always knows how far the free blocks ahead reach.
- */
-struct tally {
-	uint64_t nfree;
-	uint64_t longest;
-	uint64_t ahead;		/* free from here on, up to BLIST_ALLOC_MAX */
-};
-
-static void
-tally_free(struct tally *tally, uint64_t n)
-{
-	tally->nfree += n;
-	tally->ahead = min_u64(tally->ahead + n, BLIST_ALLOC_MAX);
-	tally->longest = max_u64(tally->longest, tally->ahead);
-}
-
-static void
-tally_word(struct tally *tally, uint64_t w)
-{
-	int i;
-
-	for (i = 63; i >= 0; i--) {
-		if ((w >> i & 1) != 0)
-			tally_free(tally, 1);
-		else
-			tally->ahead = 0;
-	}
-}
-
-static int check_node(const struct blist *bl, unsigned k, uint64_t i,
-		      struct tally *tally);
-
-/* A mixed child: I2, and I5 for words. */
-static int
-check_mixed(const struct blist *bl, unsigned k, uint64_t c,
-	    struct tally *tally)
-{
-	struct tally below = { .ahead = tally->ahead };
-	int err = 0;
-
-	if (c >= level_count(bl->nblocks, k - 1))
-		return -EUCLEAN;
-	if (k == 1) {
-		if (bl->nblocks / 64 == c &&
-		    (bl->word[c] & bits_from(bl->nblocks)) != 0)
-			return -EUCLEAN;
-		tally_word(&below, bl->word[c]);
-	} else {
-		err = check_node(bl, k - 1, c, &below);
-	}
-	if (err == 0 &&
-	    (below.nfree == 0 || below.nfree == level_blocks(k - 1)))
-		err = -EUCLEAN;
-	tally->nfree += below.nfree;
-	tally->longest = max_u64(tally->longest, below.longest);
-	tally->ahead = below.ahead;
-	return err;
-}
-
-/* A child in any state: I1, I5. */
-static int
-check_child(const struct blist *bl, unsigned k, const struct blist_node *node,
-	    uint64_t c, struct tally *tally)
-{
-	bool some = (node->some & bit(c)) != 0;
-	bool all = (node->all & bit(c)) != 0;
-
-	if (some && !all)
-		return check_mixed(bl, k, c, tally);
-	if (some) {
-		tally_free(tally, level_blocks(k - 1));
-		return (c + 1) << level_shift(k - 1) <= bl->nblocks ?
-			0 : -EUCLEAN;
-	}
-	tally->ahead = 0;
-	return all ? -EUCLEAN : 0;
-}
-
-/* A node: I3, I4. */
-static int
-check_node(const struct blist *bl, unsigned k, uint64_t i, struct tally *tally)
-{
-	const struct blist_node *node = &bl->node[k][i];
-	unsigned c = 64;
-	int err = 0;
-
-	while (c-- > 0 && err == 0)
-		err = check_child(bl, k, node, (i << 6) + c, tally);
-	if (err != 0)
-		return err;
-	if (tally->nfree != node->nfree || tally->longest > node->longest ||
-	    node->longest > BLIST_ALLOC_MAX)
-		return -EUCLEAN;
-	return 0;
-}
-
-int
-blist_check(const struct blist *bl)
-{
-	struct tally tally = { 0 };
-
-	if (bl->cursor >= bl->nblocks)
-		return -EUCLEAN;
-	return check_node(bl, bl->top, 0, &tally);
 }

@@ -2,10 +2,15 @@
 /*
  * The RAM budget.
  *
- * Taking and giving are single atomic operations; the mutex is for sleeping
- * only.  A giver looks at `takers`, and a taker that runs low at `waiting`,
+ * Taking and giving are single atomic operations; the mutex is for sleeping,
+ * and for what is rare: wiring, and changes of the limit, which depend on each
+ * other.  A giver looks at `takers`, and a taker that runs low at `waiting`,
  * after its own update: both are sequentially consistent, so one of two
  * threads that race always sees the other.
+ *
+ * A limit that sinks below what is used takes nothing away: no page is given
+ * out until page-out has come below it.  The marks follow the limit; who reads
+ * one of them while they change decides by the old one or by the new.
  */
 #include "budget.h"
 
@@ -15,6 +20,17 @@
 #include "compiler.h"
 #include "util.h"
 
+/* Locked, or nobody else knows it yet. */
+static void
+set_marks(struct budget *b, uint64_t limit)
+{
+	uint64_t low = max_u64(limit / 32, min_u64(2 * (uint64_t)b->cluster,
+						   limit / 8));
+
+	atomic_store(&b->low, low);
+	atomic_store(&b->high, 2 * low);
+}
+
 void
 budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 {
@@ -23,9 +39,8 @@ budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 	atomic_init(&b->limit, limit);
 	atomic_init(&b->used, 0);
 	atomic_init(&b->wired, 0);
-	b->low = max_u64(limit / 32, min_u64(2 * (uint64_t)cluster,
-					     limit / 8));
-	b->high = 2 * b->low;
+	b->cluster = cluster;
+	set_marks(b, limit);
 	b->kicked = b->urgent = false;
 	atomic_init(&b->waiting, false);
 	atomic_init(&b->takers, 0);
@@ -44,6 +59,48 @@ budget_fini(struct budget *b)
 	pthread_cond_destroy(&b->needed);
 	pthread_cond_destroy(&b->freed);
 	pthread_mutex_destroy(&b->lock);
+}
+
+/* Page-out and page-in need pages to move: a quarter at least. */
+static bool
+may_wire(uint64_t wired, uint64_t limit)
+{
+	return wired <= limit - limit / 4;
+}
+
+int
+budget_set_limit(struct budget *b, uint64_t limit)
+{
+	bool fits;
+
+	pthread_mutex_lock(&b->lock);
+	fits = may_wire(atomic_load(&b->wired), limit);
+	if (fits) {
+		atomic_store(&b->limit, limit);
+		set_marks(b, limit);
+		b->kicked = b->urgent = true;
+		pthread_cond_signal(&b->needed);
+		pthread_cond_broadcast(&b->freed);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return fits ? 0 : -EBUSY;
+}
+
+uint64_t
+budget_least(const struct budget *b)
+{
+	uint64_t wired = atomic_load(&b->wired);
+
+	return wired == 0 ? 0 : 4 * (wired - 1) / 3 + 1;
+}
+
+void
+budget_set_cluster(struct budget *b, unsigned cluster)
+{
+	pthread_mutex_lock(&b->lock);
+	b->cluster = cluster;
+	set_marks(b, atomic_load(&b->limit));
+	pthread_mutex_unlock(&b->lock);
 }
 
 uint64_t
@@ -183,15 +240,18 @@ budget_take_wait(struct budget *b, uint64_t n, uint64_t usec)
 bool
 budget_wire(struct budget *b, uint64_t n)
 {
-	uint64_t wired = atomic_load(&b->wired);
-	uint64_t limit = atomic_load(&b->limit);
+	uint64_t limit, wired;
+	bool fits;
 
-	/* Page-out and page-in need pages to move: a quarter at least. */
-	do {
-		if (n > limit || wired + n > limit - limit / 4)
-			return false;
-	} while (!atomic_compare_exchange_weak(&b->wired, &wired, wired + n));
-	return true;
+	/* Locked: the limit must not sink between the look and the count. */
+	pthread_mutex_lock(&b->lock);
+	limit = atomic_load(&b->limit);
+	wired = atomic_load(&b->wired);
+	fits = n <= limit && may_wire(wired + n, limit);
+	if (fits)
+		atomic_fetch_add(&b->wired, n);
+	pthread_mutex_unlock(&b->lock);
+	return fits;
 }
 
 void

@@ -5,7 +5,7 @@
  * Every resident page, and every page that is being brought in, is counted
  * before it gets memory and given back after it lost it.  When fewer than
  * `low` pages are free the page-out thread is called; it works until `high`
- * are.
+ * are.  All of it may change while it is used.
  */
 #ifndef SWAP_BUDGET_H
 #define SWAP_BUDGET_H
@@ -15,12 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compiler.h"
+
 struct budget {
 	_Atomic uint64_t limit;		/* pages */
 	_Atomic uint64_t used;		/* pages; may pass limit, see _force */
 	_Atomic uint64_t wired;		/* pages of used that must stay */
-	uint64_t	low, high;	/* marks, in free pages */
+	_Atomic uint64_t low, high;	/* marks, in free pages */
 	pthread_mutex_t	lock;
+	unsigned	cluster;	/* (lock) pages, for the marks */
 	pthread_cond_t	needed;		/* page-out waits here */
 	pthread_cond_t	freed;		/* who needs many pages waits here */
 	bool		kicked;		/* (lock) pages are needed */
@@ -33,6 +36,17 @@ struct budget {
 
 void budget_init(struct budget *b, uint64_t limit, unsigned cluster);
 void budget_fini(struct budget *b);
+
+/*
+ * Change the limit: page-out is called to work down to a lower one, and who
+ * waits for pages looks again at a higher one.  -EBUSY, with nothing changed:
+ * the pages that are wired need more than three quarters of it.
+ */
+int budget_set_limit(struct budget *b, uint64_t limit) swap_must_check;
+/* The least limit that the pages which are wired now allow. */
+uint64_t budget_least(const struct budget *b);
+/* The marks leave room for two clusters, as far as the limit does. */
+void budget_set_cluster(struct budget *b, unsigned cluster);
 
 uint64_t budget_free(const struct budget *b);
 

@@ -45,6 +45,13 @@ read_page(struct swap_object *source, uint64_t page, void *buf)
 	return rc;
 }
 
+static int
+zeros(void *buf)
+{
+	memset(buf, 0, page_bytes());
+	return 1;
+}
+
 /*
  * Read a page of @source, held by the caller.  When it is a copy itself and
  * has not taken the page, *ret_next is the object to ask, held.
@@ -70,10 +77,10 @@ ask(struct swap_object *source, uint64_t page, void *buf,
 		else if (source->cut)
 			rc = -ESTALE;
 		else
-			memset(buf, 0, page_bytes());
+			rc = zeros(buf);
 		break;
 	case PAGE_ZERO:
-		memset(buf, 0, page_bytes());
+		rc = zeros(buf);
 		break;
 	case PAGE_POISON:
 		rc = -EIO;
@@ -132,7 +139,7 @@ ask_chain(struct swap_object *first, uint64_t page, void *buf)
 		source = next;
 		next = NULL;
 	}
-	if (!chain_stands(first, source) && rc == 0)
+	if (!chain_stands(first, source) && rc >= 0)
 		rc = -ESTALE;
 	object_drop(source);
 	return rc;

@@ -14,7 +14,8 @@
 
 /*
  * Read a page of a copy's source into @buf.  The copy is locked and owns the
- * page; unlocked meanwhile.  0; -ESTALE the copy was cut off; -EIO.
+ * page; unlocked meanwhile.  0; 1: zeros, since nobody ever wrote it; -ESTALE
+ * the copy was cut off; -EIO.
  */
 int copy_fetch(struct swap_object *copy, uint64_t page, void *buf);
 

@@ -85,6 +85,13 @@ starve(struct fault *f)
 	budget_need(&core->budget);
 }
 
+/* Can page-out write nothing, for want of blocks or of memory for maps? */
+static bool
+is_full(struct core *core)
+{
+	return space_is_full(&core->space) || atomic_load(&core->maps_full);
+}
+
 /* The same for a page that is not on any device, and so is new to us. */
 static void
 starve_new(struct fault *f)
@@ -92,7 +99,7 @@ starve_new(struct fault *f)
 	struct core *core = f->core;
 
 	if (!(core->flags & SWAP_PAGER_FULL_FAILS) ||
-	    !atomic_load(&core->stuck) || !space_is_full(&core->space)) {
+	    !atomic_load(&core->stuck) || !is_full(core)) {
 		starve(f);
 		return;
 	}
@@ -245,7 +252,7 @@ fault_copy(struct fault *f)
 	object_busy(object, f->page, 1);
 	lost = copy_fetch(object, f->page, f->buf);	/* unlocks, locks */
 	object_unlock(object);
-	if (lost == 0)
+	if (lost >= 0)
 		rc = fill(f, f->page, 1, f->buf, false, &in);
 	object_lock(object);
 	if (lost < 0)
@@ -291,10 +298,12 @@ window(struct fault *f, struct region_stream **ret_stream)
 	unsigned n = 1;
 
 	if (stream != NULL) {
+		unsigned most = f->core->cluster;
+
 		n = 2 * atomic_load_explicit(&stream->window,
 					     memory_order_relaxed);
 		/* Hints may be written by two threads at once. */
-		n = n < 1 ? 1 : n > f->core->cluster ? f->core->cluster : n;
+		n = n < 1 ? 1 : n > most ? most : n;
 	} else {
 		unsigned turn = atomic_fetch_add_explicit(&f->region->turn, 1,
 			memory_order_relaxed);
@@ -321,9 +330,11 @@ take_pages(struct fault *f, uint64_t want)
 	/*
 	 * Page-out may be unable to write because space is full.  This
 	 * page's own block becomes free when it comes in, which lets one page
-	 * out: programs that fit in RAM and swap together always go on.
+	 * out: programs that fit in RAM and swap together always go on.  With
+	 * maps that may not grow it is the same: this page at least can go
+	 * out again.
 	 */
-	if (space_is_full(&f->core->space) &&
+	if (is_full(f->core) &&
 	    budget_take_extra(budget, f->core->cluster))
 		return 1;
 	return 0;

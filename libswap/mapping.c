@@ -249,6 +249,14 @@ mapping_destroy(struct mapping *m)
 }
 
 int
+mapping_set_writable(const struct mapping *m, bool writable)
+{
+	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+
+	return mprotect(m->address, (size_t)m->length, prot) < 0 ? -errno : 0;
+}
+
+int
 mapping_poison(const struct mapping *m, uint64_t address, uint64_t length)
 {
 	uint64_t start = (uintptr_t)m->address;

@@ -56,6 +56,12 @@ int mapping_create(int memfd, void *address, uint64_t offset, uint64_t length,
 void mapping_destroy(struct mapping *mapping);
 
 /*
+ * Make the whole of it read-only, or writable again, whatever the program has
+ * made of parts of it.  0, or what mprotect(2) gives.
+ */
+int mapping_set_writable(const struct mapping *mapping, bool writable);
+
+/*
  * Make pages of the mapping give SIGBUS to whoever touches them, those who
  * wait for them included.  Touches no page.  -EINVAL: outside of the mapping.
  */

@@ -10,11 +10,16 @@
  * flight, and the pager's walks over the table.  A page that is busy when the
  * object is killed is freed by its owner, in object_unbusy().
  *
+ * An object is charged to its owner from its creation until it is killed, or,
+ * where pages were busy then, until the last of these is free.
+ *
  * Costs: two bytes of address space a page, touched where pages are used; the
- * map beside.  Killing an object looks at one byte a page.
+ * map beside.  Killing an object, reserving and allowing to swap look at one
+ * byte a page.
  */
 #include "object.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,94 +31,7 @@
 
 #include "util.h"
 
-/* ------------------------------------------------------------------ table */
-
-int
-object_table_init(struct object_table *table)
-{
-	memset(table, 0, sizeof(*table));
-	table->next_id = 1;
-	table->nheld = 1;
-	pthread_mutex_init(&table->lock, NULL);
-	return 0;
-}
-
-void
-object_table_fini(struct object_table *table)
-{
-	free(table->slot);
-	pthread_mutex_destroy(&table->lock);
-}
-
-/* Table locked. */
-static int
-table_add(struct object_table *table, struct swap_object *object)
-{
-	uint32_t i;
-
-	for (i = 0; i < table->nslots && table->slot[i] != NULL; i++)
-		;
-	if (i == OBJECTS_MAX)
-		return -EMFILE;
-	if (i == table->nslots) {
-		uint32_t n = table->nslots == 0 ? 64 : 2 * table->nslots;
-		struct swap_object **slot;
-
-		slot = realloc(table->slot, n * sizeof(struct swap_object *));
-		if (slot == NULL)
-			return -ENOMEM;
-		memset(slot + table->nslots, 0,
-		       (n - table->nslots) * sizeof(struct swap_object *));
-		table->slot = slot;
-		table->nslots = n;
-	}
-	table->slot[i] = object;
-	table->nlive++;
-	table->nheld++;
-	object->slot = i;
-	object->id = table->next_id++;
-	return 0;
-}
-
-/* Table locked. */
-static struct swap_object *
-table_find(struct object_table *table, const char *name)
-{
-	for (uint32_t i = 0; i < table->nslots; i++) {
-		struct swap_object *object = table->slot[i];
-
-		if (object != NULL && strcmp(object->name, name) == 0)
-			return object;
-	}
-	return NULL;
-}
-
-static void
-table_remove(struct object_table *table, struct swap_object *object)
-{
-	pthread_mutex_lock(&table->lock);
-	table->slot[object->slot] = NULL;
-	table->nlive--;
-	pthread_mutex_unlock(&table->lock);
-}
-
-static void
-table_forget(struct object_table *table)
-{
-	bool unused;
-
-	pthread_mutex_lock(&table->lock);
-	unused = --table->nheld == 0;
-	pthread_mutex_unlock(&table->lock);
-	if (unused)
-		table->unused(table->unused_arg);
-}
-
-void
-object_table_close(struct object_table *table)
-{
-	table_forget(table);
-}
+#define COLD_SLACK	4096u	/* cold pages beyond those that there are */
 
 /* ---------------------------------------------------------- create, free */
 
@@ -178,6 +96,33 @@ make_map(struct swap_object *object)
 	return swapmap_create(&spec, &object->map);
 }
 
+uint64_t
+core_chargeable(struct core *core)
+{
+	uint64_t limit = min_u64(atomic_load(&core->budget.limit),
+				 OBJECT_PAGES_MAX);
+	uint64_t wired = atomic_load(&core->budget.wired);
+	struct charge_totals charge;
+	struct space_totals space;
+	uint64_t npages;
+
+	charge_totals(&core->charge, &charge);
+	space_totals(&core->space, &space);
+	npages = space.total;
+	if ((charge.overcommit & SWAP_OVERCOMMIT_RAM) && wired < limit)
+		npages += limit - wired;
+	return npages << page_shift();
+}
+
+static void
+give_charge(struct swap_object *object)
+{
+	if (object->charged > 0)
+		charge_give(&object->core->charge, object->uid,
+			    object->charged);
+	object->charged = 0;
+}
+
 static void
 object_free(struct swap_object *object)
 {
@@ -197,6 +142,10 @@ object_free(struct swap_object *object)
 		munmap(object->page, object->npages);
 	if (object->wire != NULL)
 		munmap(object->wire, object->npages);
+	give_charge(object);
+	/* The map's memory may be what page-out waits for. */
+	if (atomic_load(&core->maps_full))
+		budget_kick(&core->budget);
 	pthread_cond_destroy(&object->unbusy);
 	pthread_mutex_destroy(&object->lock);
 	free(object);
@@ -285,23 +234,24 @@ object_publish(struct core *core, struct swap_object *object,
 
 	pthread_mutex_lock(&core->table.lock);
 	if (object->name[0] != '\0' &&
-	    table_find(&core->table, object->name) != NULL) {
+	    object_table_find(&core->table, object->name) != NULL) {
 		pthread_mutex_unlock(&core->table.lock);
 		return error_set(error, -EEXIST,
 			"object '%s' exists already; open it, or choose "
 			"another name", object->name);
 	}
-	rc = table_add(&core->table, object);
+	rc = object_table_add(&core->table, object);
 	if (rc == 0) {
 		rc = make_map(object);
-		if (rc < 0) {
-			core->table.slot[object->slot] = NULL;
-			core->table.nlive--;
-			core->table.nheld--;
-		}
+		if (rc < 0)
+			object_table_undo(&core->table, object);
 	}
 	pthread_mutex_unlock(&core->table.lock);
-	if (rc < 0)
+	if (rc == -EDQUOT)
+		error_set(error, rc, "no room for the swap map of an object of "
+			  "%" PRIu64 " pages within tunable 'metadata_limit'; "
+			  "raise it, or free objects", object->npages);
+	else if (rc < 0)
 		error_set(error, rc, "cannot make an object of %" PRIu64
 			  " pages: %s", object->npages, strerror(-rc));
 	return rc;
@@ -379,44 +329,30 @@ object_make(struct core *core, const struct object_spec *spec,
 	return 0;
 }
 
+/* Both of what is counted for it, then the object. */
 int
 object_create(struct core *core, const struct object_spec *spec,
 	      struct swap_object **ret_object, struct swap_error *error)
 {
+	uint64_t bytes = spec->npages << page_shift();
 	int rc = check_spec(spec, error);
 
 	if (rc == 0)
-		rc = reserve_noswap(core, spec, error);
+		rc = charge_take(&core->charge, spec->uid, bytes,
+				 core_chargeable(core), false, error);
 	if (rc < 0)
 		return rc;
-	rc = object_make(core, spec, ret_object, error);
-	if (rc < 0)
-		unreserve_noswap(core, spec->npages, spec->flags);
-	return rc;
-}
-
-struct swap_object *
-object_find(struct core *core, const char *name)
-{
-	struct swap_object *object;
-
-	if (name[0] == '\0')
-		return NULL;
-	pthread_mutex_lock(&core->table.lock);
-	object = table_find(&core->table, name);
-	if (object != NULL) {
-		unsigned refs = atomic_load(&object->refs);
-
-		/* One that is being killed is not found any more. */
-		while (refs > 0 &&
-		       !atomic_compare_exchange_weak(&object->refs, &refs,
-						     refs + 1))
-			;
-		if (refs == 0)
-			object = NULL;
+	rc = reserve_noswap(core, spec, error);
+	if (rc == 0) {
+		rc = object_make(core, spec, ret_object, error);
+		if (rc < 0)
+			unreserve_noswap(core, spec->npages, spec->flags);
 	}
-	pthread_mutex_unlock(&core->table.lock);
-	return object;
+	if (rc < 0)
+		charge_give(&core->charge, spec->uid, bytes);
+	else
+		(*ret_object)->charged = bytes;
+	return rc;
 }
 
 struct swap_object *
@@ -434,41 +370,7 @@ object_drop(struct swap_object *object)
 	if (atomic_fetch_sub(&object->holds, 1) != 1)
 		return;
 	object_free(object);
-	table_forget(table);
-}
-
-struct swap_object *
-object_hold_slot(struct core *core, uint32_t slot)
-{
-	struct swap_object *object = NULL;
-
-	pthread_mutex_lock(&core->table.lock);
-	if (slot < core->table.nslots)
-		object = core->table.slot[slot];
-	if (object != NULL)
-		object_hold(object);
-	pthread_mutex_unlock(&core->table.lock);
-	return object;
-}
-
-int
-objects_each(struct core *core, object_fn *fn, void *arg)
-{
-	uint32_t nslots;
-	int rc = 0;
-
-	pthread_mutex_lock(&core->table.lock);
-	nslots = core->table.nslots;
-	pthread_mutex_unlock(&core->table.lock);
-	for (uint32_t i = 0; i < nslots && rc == 0; i++) {
-		struct swap_object *object = object_hold_slot(core, i);
-
-		if (object == NULL)
-			continue;
-		rc = fn(object, arg);
-		object_drop(object);
-	}
-	return rc;
+	object_table_forget(table);
 }
 
 /* Locked.  Free what a page of a dead object holds. */
@@ -485,13 +387,31 @@ reap_page(struct swap_object *object, uint64_t page)
 	object_set_state(object, page, PAGE_EMPTY);
 }
 
+/* Locked.  A dead object needs no blocks any more. */
+static void
+drop_reservations(struct swap_object *object, uint64_t page, uint64_t n)
+{
+	uint64_t set_aside = 0;
+
+	for (uint64_t i = page; i < page + n && object->nreserved > 0; i++) {
+		if (!(object->page[i] & PAGE_RESERVED))
+			continue;
+		object->page[i] &= (uint8_t)~PAGE_RESERVED;
+		object->nreserved--;
+		set_aside += !page_has_block(object, i);
+	}
+	if (set_aside > 0)
+		space_unreserve(&object->core->space, set_aside);
+}
+
 static void
 object_kill(struct swap_object *object)
 {
 	struct swap_object *source;
+	bool busy = false;
 	uint64_t page = 0;
 
-	table_remove(&object->core->table, object);
+	object_table_remove(&object->core->table, object);
 	object_lock(object);
 	object->dead = true;
 	source = object->source;
@@ -502,14 +422,19 @@ object_kill(struct swap_object *object)
 		/* Runs of pages that are not busy, blocks in ranges. */
 		for (; page < object->npages && !page_is_busy(object, page);
 		     page++)
-			if ((object->page[page] & PAGE_STATE) ||
+			if (page_state(object, page) != PAGE_EMPTY ||
 			    (object->nwired > 0 && object->wire[page] > 0))
 				reap_page(object, page);
-		if (page > first)
+		if (page > first) {
+			drop_reservations(object, first, page - first);
 			object_free_blocks(object, first, page - first);
+		}
+		busy |= page < object->npages;
 		page++;
 	}
 	object_unlock(object);
+	if (!busy)
+		give_charge(object);
 	unreserve_noswap(object->core, object->npages, object->flags);
 	if (source != NULL)
 		object_drop(source);
@@ -558,8 +483,10 @@ object_unbusy(struct swap_object *object, uint64_t page, uint64_t n)
 		if (object->dead)
 			reap_page(object, page + i);
 	}
-	if (object->dead)
+	if (object->dead) {
+		drop_reservations(object, page, n);
 		object_free_blocks(object, page, n);
+	}
 	if (object->waiters > 0)
 		pthread_cond_broadcast(&object->unbusy);
 	return wanted;
@@ -598,34 +525,225 @@ object_set_state(struct swap_object *object, uint64_t page,
 void
 object_poison(struct swap_object *object, uint64_t page)
 {
-	if (swapmap_set(object->map, page, SWAPMAP_POISON, NULL) < 0)
-		return;
+	/* Without memory for the entry the state alone says it (P5). */
+	(void)swapmap_set(object->map, page, SWAPMAP_POISON, NULL);
 	object_set_state(object, page, PAGE_POISON);
 	count(&object->core->counters.poisoned_pages, 1);
 }
 
+/* ---------------------------------------------------- blocks, reservations */
+
+int
+object_enter_block(struct swap_object *object, uint64_t page, uint64_t block,
+		   bool set_aside)
+{
+	uint64_t old;
+	int rc;
+
+	if (object->flags & SWAP_OBJECT_NOSWAP)
+		return -EPERM;
+	rc = swapmap_set(object->map, page, block, &old);
+	if (rc < 0)
+		return rc;
+	assert(old == SWAPMAP_NONE);
+	object->nblocks++;
+	if ((object->page[page] & PAGE_RESERVED) && !set_aside)
+		space_unreserve(&object->core->space, 1);
+	return 0;
+}
+
+struct freeing {
+	struct swap_object *object;
+	bool		 set_aside;	/* the blocks, again */
+};
+
 static void
 free_range(void *arg, uint64_t block, uint64_t n)
 {
-	space_free(arg, block, n);
+	struct freeing *f = arg;
+	struct space *space = &f->object->core->space;
+
+	f->object->nblocks -= n;
+	if (f->set_aside)
+		space_free_reserved(space, block, n);
+	else
+		space_free(space, block, n);
+}
+
+/* How many pages from @page on are reserved, or are not, as it is. */
+static uint64_t
+alike(const struct swap_object *object, uint64_t page, uint64_t n)
+{
+	uint8_t first = object->page[page] & PAGE_RESERVED;
+	uint64_t i = 1;
+
+	if (object->nreserved == 0)
+		return n;
+	while (i < n && (object->page[page + i] & PAGE_RESERVED) == first)
+		i++;
+	return i;
 }
 
 void
 object_free_blocks(struct swap_object *object, uint64_t page, uint64_t n)
 {
-	swapmap_clear(object->map, page, n, free_range,
-		      &object->core->space);
+	struct freeing f = { .object = object };
+
+	for (uint64_t end = page + n, run; page < end; page += run) {
+		run = alike(object, page, end - page);
+		f.set_aside = (object->page[page] & PAGE_RESERVED) != 0;
+		swapmap_clear(object->map, page, run, free_range, &f);
+	}
 }
+
+void
+object_forget_block(struct swap_object *object, uint64_t page)
+{
+	uint64_t old = SWAPMAP_NONE;
+
+	/* Clearing never fails. */
+	(void)swapmap_set(object->map, page, SWAPMAP_NONE, &old);
+	assert(old <= SWAPMAP_BLOCK_MAX);
+	object->nblocks--;
+}
+
+void
+object_lose_reservation(struct swap_object *object, uint64_t page)
+{
+	object->page[page] &= (uint8_t)~PAGE_RESERVED;
+	object->nreserved--;
+	log_limited(&object->core->log, &object->core->limit_reserve,
+		    SWAP_LOG_WARNING, "object %" PRIu64 ": page %" PRIu64
+		    " has no swap space set aside any more: its block is bad "
+		    "and no other is free", object->id, page);
+}
+
+/* Locked.  Pages that have neither a block nor one set aside. */
+static uint64_t
+count_needy(const struct swap_object *object, uint64_t page, uint64_t n)
+{
+	uint64_t needy = 0;
+
+	for (uint64_t i = page; i < page + n; i++) {
+		enum page_state state = page_state(object, i);
+
+		if (object->page[i] & PAGE_RESERVED)
+			continue;
+		/* Only these have one; or a busy page, just now. */
+		if (state == PAGE_SWAPPED || state == PAGE_CLEAN ||
+		    page_is_busy(object, i))
+			needy += !page_has_block(object, i);
+		else
+			needy++;
+	}
+	return needy;
+}
+
+int
+object_reserve(struct swap_object *object, uint64_t page, uint64_t n)
+{
+	uint64_t needy;
+	int rc = -EPERM;
+
+	object_lock(object);
+	if (!(object->flags & SWAP_OBJECT_NOSWAP)) {
+		needy = count_needy(object, page, n);
+		rc = needy == 0 ? 0 : space_reserve(&object->core->space,
+						    needy);
+	}
+	for (uint64_t i = page; rc == 0 && i < page + n; i++) {
+		object->nreserved += !(object->page[i] & PAGE_RESERVED);
+		object->page[i] |= PAGE_RESERVED;
+	}
+	object_unlock(object);
+	return rc;
+}
+
+void
+object_unreserve(struct swap_object *object, uint64_t page, uint64_t n)
+{
+	uint64_t end = page + n, set_aside = 0;
+
+	object_lock(object);
+	while (page < end && object->nreserved > 0) {
+		if (!(object->page[page] & PAGE_RESERVED)) {
+			page++;
+			continue;
+		}
+		if (page_is_busy(object, page)) {
+			object_wait_unbusy(object);
+			continue;
+		}
+		object->page[page] &= (uint8_t)~PAGE_RESERVED;
+		object->nreserved--;
+		set_aside += !page_has_block(object, page);
+		page++;
+	}
+	object_unlock(object);
+	if (set_aside > 0)
+		space_unreserve(&object->core->space, set_aside);
+}
+
+/* What a successor reads. */
+static void
+record_flags(struct swap_object *object)
+{
+	struct object_record *record = swapmap_header(object->map);
+
+	record->flags = object->flags;
+}
+
+void
+object_allow_swap(struct swap_object *object)
+{
+	object_lock(object);
+	if (object->flags & SWAP_OBJECT_NOSWAP) {
+		object->flags &= ~SWAP_OBJECT_NOSWAP;
+		record_flags(object);
+		/* From now on only those count that somebody wired. */
+		budget_unwire(&object->core->budget,
+			      object->npages - object->nwired);
+		for (uint64_t i = 0; i < object->npages; i++)
+			if (page_is_resident(object, i))
+				object_enqueue(object, i);
+	}
+	object_unlock(object);
+	budget_kick(&object->core->budget);
+}
+
+/* ----------------------------------------------------------------- queues */
 
 void
 object_enqueue(struct swap_object *object, uint64_t page)
 {
-	if (object->dead || (object->flags & SWAP_OBJECT_NOSWAP) ||
-	    (object->page[page] & PAGE_QUEUED))
+	if (object->dead || (object->flags & SWAP_OBJECT_NOSWAP))
 		return;
+	if (object->page[page] & PAGE_QUEUED) {
+		/*
+		 * It went out by the queue of cold pages and is back: the old
+		 * entry is older than the page, let it pass once.
+		 */
+		object->page[page] |= PAGE_REF;
+		return;
+	}
 	/* On failure page-out finds the page when it sweeps the table. */
 	if (pageq_push(&object->core->queue, object->slot, page) == 0)
 		object->page[page] |= PAGE_QUEUED;
+}
+
+void
+object_enqueue_cold(struct swap_object *object, uint64_t page)
+{
+	struct core *core = object->core;
+	uint64_t most = atomic_load(&core->budget.used) + COLD_SLACK;
+	uint64_t old_page;
+	uint32_t old_slot;
+
+	object->page[page] &= (uint8_t)~PAGE_REF;
+	/* Nothing marks a page that is in it, so bound it: these are hints. */
+	if (pageq_count(&core->cold) >= most)
+		(void)pageq_pop(&core->cold, &old_slot, &old_page);
+	(void)pageq_push(&core->cold, object->slot, page);
 }
 
 bool
@@ -680,9 +798,13 @@ object_stats(struct swap_object *object, struct swap_object_stats *st)
 	st->size_bytes = object->npages << shift;
 	st->resident_bytes = object->nresident << shift;
 	st->swapped_bytes = object->nswapped << shift;
-	st->block_bytes = (swapmap_count(object->map) - object->npoison)
-			  << shift;
+	st->block_bytes = object->nblocks << shift;
 	st->wired_bytes = object->nwired << shift;
 	st->poisoned_bytes = object->npoison << shift;
+	st->reserved_bytes = object->nreserved << shift;
+	st->writers = object->nwriters;
+	st->map_bytes = swapmap_memory(object->map);
+	format_cut(st->map_kind, sizeof(st->map_kind), "%s",
+		   swapmap_kind_name(swapmap_kind(object->map)));
 	object_unlock(object);
 }

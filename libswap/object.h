@@ -12,16 +12,22 @@
  *	DIRTY	 in the memfd, no block; may be written at any time
  *	POISON	 lost: whoever touches it gets SIGBUS.  Also what a copy could
  *		 not take from its source, and what did not fit (FULL_FAILS)
+ *	ZERO	 as EMPTY, in a copy: it does not ask its source
  *
- *	        fault_zero                  fault_write
+ *	        fault_zero, getpages        fault_write
  *	EMPTY ------------> DIRTY <------------------------- CLEAN
  *	  ^                  ^ |  pageout writes               | ^
  *	  | release          | +-----------------+   pageout   | |
  *	  | (from any)       |                   |   drops     | | fault_in
- *	  |    write fault,  |                   v             | | (read)
- *	  +--- pageback -----+---------------- SWAPPED <-------+ |
+ *	  |    write fault,  |                   v             | | (read),
+ *	  +--- pageback -----+---------------- SWAPPED <-------+ | getpages
  *	                                         | |             |
  *	                      read error: POISON + +-------------+
+ *
+ * Two arrows join pages of two objects (merge.c), one at the same place of
+ * each, both owned: EMPTY -> DIRTY in the one takes what is in the other, and
+ * EMPTY -> SWAPPED takes the block of a page that is SWAPPED in the other, and
+ * EMPTY there from then on.
  *
  * Invariants, at any moment when a page is not BUSY:
  *
@@ -29,23 +35,47 @@
  *	P2  CLEAN: in the memfd, and no region lets it be written;
  *	P3  DIRTY: in the memfd, and the map has no block;
  *	P4  EMPTY: a hole in the memfd, and no block;
- *	P5  POISON: the map says SWAPMAP_POISON.
+ *	P5  POISON: the map says SWAPMAP_POISON, unless it had no memory for
+ *	    that;
+ *	P6  RESERVED, a mark beside the state: one block is guaranteed to the
+ *	    page.  It is the one that the map has, or else one that is set
+ *	    aside in space.
+ *
+ * So for P6 a block that such a page loses is set aside again
+ * (object_free_blocks), and what was set aside becomes free when the page gets
+ * a block from elsewhere (object_enter_block).  Between these page-out may have
+ * a block in hand that it took from what is set aside; it enters it, or gives
+ * it back to there.  The mark changes while the page is not busy, or by its
+ * owner; it may be set, but not cleared, on a page that another thread owns.
+ * It stays when a page is released.  Where a guaranteed block goes bad and
+ * nothing is left to set aside instead, the mark goes, with a message.
  *
  * Who sets BUSY owns the page: nobody else changes its state, its map entry
  * or its memory until it clears BUSY.  A fault on a busy page never waits: it
  * marks the page WANTED and leaves the faulting thread asleep; who clears
  * BUSY wakes the page in every region, and the thread faults again.
  *
+ * Order of owning.  Who owns pages may wait for another one only if that comes
+ * later: pages of an object with a larger number before those of one with a
+ * smaller, and within an object the smaller index first.  A copy is made after
+ * its source, so taking a page from there is in order.  Who owns a page never
+ * waits for RAM.
+ *
  * Lock order (a thread that holds one takes only those below it):
  *
  *	admin		pager: one attach, detach or handover at a time
  *	table		object table: slots and names
+ *	moves		pages between two objects: many at a time, or a handover
+ *	writable	one region: its protection
  *	object		page states, map, region set; one object at a time
  *	space		device table and block lists
- *	queue, budget	leaf locks, as are the region table's and the log's
+ *	late		blocks freed while somebody else had space
+ *	queue, budget	leaf locks, as are the region table's, the charges' and
+ *			the log's
  *
- * No lock is held across I/O, an ioctl on a userfaultfd or a punch: BUSY
- * protects the pages meanwhile.
+ * No lock is held across I/O, an ioctl on a userfaultfd or a punch, but for
+ * `moves' and `writable', which nobody needs for any of these: BUSY protects
+ * the pages meanwhile.
  */
 #ifndef SWAP_OBJECT_H
 #define SWAP_OBJECT_H
@@ -79,6 +109,7 @@ enum page_state {
 #define PAGE_WANTED	0x10u	/* somebody waits for BUSY to go */
 #define PAGE_REF	0x20u	/* used again since page-out last looked */
 #define PAGE_QUEUED	0x40u	/* has an entry in the page queue */
+#define PAGE_RESERVED	0x80u	/* one block is guaranteed, see P6 */
 
 #define OBJECTS_MAX	PAGEQ_SLOT_MAX
 #define OBJECT_PAGES_MAX PAGEQ_PAGE_MAX
@@ -106,12 +137,18 @@ struct object_table {
 	pthread_mutex_t	 lock;
 	struct swap_object **slot;	/* (lock) NULL: free */
 	uint32_t	 nslots;	/* (lock) length of slot */
+	uint32_t	 free_hint;	/* (lock) no slot below it is free */
 	uint32_t	 nlive;		/* (lock) */
+	struct swap_object **bucket;	/* (lock) chains of named objects */
+	uint32_t	 nbuckets;	/* (lock) a power of two, or 0 */
+	uint32_t	 nnamed;	/* (lock) */
 	uint64_t	 next_id;	/* (lock) */
 	uint32_t	 nheld;		/* (lock) live, or dead but still held;
 					   and one for the pager itself */
 	void		(*unused)(void *arg);	/* (c) nheld became 0 */
 	void		*unused_arg;	/* (c) */
+	pthread_rwlock_t moves;		/* read: between two objects; written:
+					   to see the last of these end */
 };
 
 /* What all objects of a pager share. */
@@ -120,6 +157,7 @@ struct core {
 	struct counters	 counters;
 	struct budget	 budget;
 	struct pageq	 queue;
+	struct pageq	 cold;		/* hints: these go first */
 	struct space	 space;
 	struct object_table table;
 	struct charge	 charge;
@@ -128,13 +166,15 @@ struct core {
 	_Atomic bool	 maps_full;	/* page-out waits for map memory */
 	_Atomic uint64_t maps_full_events;
 	_Atomic unsigned cluster;	/* most pages in one I/O */
-	unsigned	 flags;		/* SWAP_PAGER_* */
+	_Atomic unsigned flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */
-	_Atomic bool	 stuck;		/* space is full, and page-out has
-					   looked at all pages in vain */
+	_Atomic bool	 stuck;		/* space or the maps are full, and
+					   page-out has looked at all pages in
+					   vain */
 	struct log_limit limit_foreign, limit_read, limit_protect;
-	struct log_limit limit_refused;
+	struct log_limit limit_refused, limit_maps, limit_room;
+	struct log_limit limit_reserve;
 };
 
 /*
@@ -145,7 +185,9 @@ struct swap_object {
 	struct core	*core;		/* (c) */
 	uint64_t	 id;		/* (c) */
 	uint32_t	 slot;		/* (c) in the table */
-	unsigned	 flags;		/* (c) SWAP_OBJECT_* */
+	struct swap_object *next_named;	/* (table) in its chain */
+	uint32_t	 hash;		/* (c) of the name */
+	unsigned	 flags;		/* (l) SWAP_OBJECT_* */
 	uint64_t	 npages;	/* (c) */
 	int		 memfd;		/* (c) */
 	uid_t		 uid;		/* (c) owner */
@@ -163,6 +205,10 @@ struct swap_object {
 	struct swapmap	*map;		/* (l) */
 	struct region_set *regions;	/* (l) may be NULL: none */
 	uint64_t	 nresident, nswapped, nwired, npoison; /* (l) pages */
+	uint64_t	 nreserved;	/* (l) pages */
+	uint64_t	 nblocks;	/* (l) that the map has */
+	uint32_t	 nwriters;	/* (l) regions that are writable */
+	uint64_t	 charged;	/* bytes; creation, then the killer */
 	struct swap_object *source;	/* (l) a copy asks it for EMPTY pages */
 	bool		 copy;		/* (c) was made as a copy */
 	bool		 cut;		/* (l) a copy that lost its source */
@@ -171,6 +217,17 @@ struct swap_object {
 
 int object_table_init(struct object_table *table);
 void object_table_fini(struct object_table *table);
+
+/* For object.c; the table is locked but for the last.  -EMFILE; -ENOMEM. */
+int object_table_add(struct object_table *table, struct swap_object *object);
+/* The new one leaves again: it was never seen. */
+void object_table_undo(struct object_table *table, struct swap_object *object);
+struct swap_object *object_table_find(struct object_table *table,
+				      const char *name);
+/* One that is killed; its memory is counted until object_table_forget(). */
+void object_table_remove(struct object_table *table,
+			 struct swap_object *object);
+void object_table_forget(struct object_table *table);
 
 struct object_spec {
 	const char	*name;		/* NULL or "": anonymous */
@@ -182,7 +239,10 @@ struct object_spec {
 	struct swap_object *source;	/* make a copy of this */
 };
 
-/* Create with one reference.  Errors as swap_object_create(). */
+/*
+ * Create with one reference, charged to its owner.  Errors as
+ * swap_object_create(); -EDQUOT the maps' memory.
+ */
 int object_create(struct core *core, const struct object_spec *spec,
 		  struct swap_object **ret_object, struct swap_error *error);
 /* Find by name and take a reference; NULL: none. */
@@ -190,6 +250,14 @@ struct swap_object *object_find(struct core *core, const char *name);
 /* The last one kills the object: pages and blocks are freed at once, those
  * of busy pages when they stop being busy (NetBSD uao_detach, KILLME). */
 void object_unref(struct swap_object *object);
+
+/*
+ * What the sum of all objects is compared with (tunable "overcommit"): bytes of
+ * swap space, and of RAM that is not wired where the policy says so.
+ */
+uint64_t core_chargeable(struct core *core);
+/* Nothing moves between two objects when this returns and core->frozen is. */
+void objects_wait_moves(struct core *core);
 
 /* The pager itself stops using the table: unused() when nobody else does. */
 void object_table_close(struct object_table *table);
@@ -245,9 +313,9 @@ bool object_unbusy(struct swap_object *object, uint64_t page, uint64_t n)
 void object_wait_unbusy(struct swap_object *object);
 
 /*
- * Not locked.  Count @n more of its pages as wired, false where there is no
- * room, and take it back.  The pages of a NOSWAP object count from its
- * creation to its end, all of them: here there is nothing to do for it.
+ * Count @n more of its pages as wired, false where there is no room, and take
+ * it back.  All pages of a NOSWAP object count, for as long as it is one: here
+ * there is nothing to do for it.
  */
 bool object_wire_take(struct swap_object *object, uint64_t n);
 void object_wire_give(struct swap_object *object, uint64_t n);
@@ -257,13 +325,46 @@ void object_set_state(struct swap_object *object, uint64_t page,
 		      enum page_state state);
 /*
  * A page that has no contents, and must not be taken for an empty one, becomes
- * POISON.  Without memory for its map entry it stays as it is.
+ * POISON.
  */
 void object_poison(struct swap_object *object, uint64_t page);
-/* Clear map entries and free their blocks. */
+
+/* A real block in the map?  Poison is none. */
+static inline bool
+page_has_block(const struct swap_object *object, uint64_t page)
+{
+	return swapmap_get(object->map, page) <= SWAPMAP_BLOCK_MAX;
+}
+
+/*
+ * The only way by which a block comes into a map.  The page has none, and the
+ * caller owns it.
+ *
+ * @set_aside  the block comes from what is set aside (P6); else what is set
+ *	       aside for the page becomes free
+ * -EPERM, with nothing changed: the object may not be swapped (NetBSD
+ * uao_set_swslot); -ENOMEM, -ENOSPC, -EDQUOT as swapmap_set().
+ */
+int object_enter_block(struct swap_object *object, uint64_t page,
+		       uint64_t block, bool set_aside);
+/* Clear map entries and free their blocks; those of reserved pages by P6. */
 void object_free_blocks(struct swap_object *object, uint64_t page, uint64_t n);
+/*
+ * Take the block of an owned page out of the map, whoever has it now.  What a
+ * reserved page needs instead has been set aside.
+ */
+void object_forget_block(struct swap_object *object, uint64_t page);
+/* The guaranteed block of an owned page is gone and cannot be had again. */
+void object_lose_reservation(struct swap_object *object, uint64_t page);
 /* Remember a resident page for page-out. */
 void object_enqueue(struct swap_object *object, uint64_t page);
+/* The same for one that shall go before all others. */
+void object_enqueue_cold(struct swap_object *object, uint64_t page);
+
+/* Not locked.  See swap_object_allow_swap(), _reserve(), _unreserve(). */
+void object_allow_swap(struct swap_object *object);
+int object_reserve(struct swap_object *object, uint64_t page, uint64_t n);
+void object_unreserve(struct swap_object *object, uint64_t page, uint64_t n);
 
 /* Not locked.  Is there a page in the memfd, by the kernel's word? */
 bool object_has_memory(const struct swap_object *object, uint64_t page);

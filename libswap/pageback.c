@@ -8,7 +8,9 @@
  * be no region through which a page could be put.
  *
  *	B1  A page that comes back is dirty: its block is free at once, and
- *	    page-out will write it to a device that stays.
+ *	    page-out will write it to a device that stays.  Only where somebody
+ *	    just wants it in RAM (pb->clean) it keeps its block, after it was
+ *	    write-protected in all regions.
  *	B2  RAM for the pages is taken from the budget first, like a fault's,
  *	    but here the thread may wait for page-out to free some; it owns no
  *	    page meanwhile, since a fault of a copy may be waiting for that.
@@ -32,10 +34,10 @@
 
 #define WAIT_USEC	100000		/* one wait for RAM, then poll again */
 #define STALL_USEC	30000000	/* no RAM for this long: give up */
+#define LOOK_PAGES	65536u		/* looked through under one lock */
 
-/* RAM for @n pages, or for fewer, at least one. */
-static int
-take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n)
+int
+pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n)
 {
 	struct budget *budget = &pb->core->budget;
 	uint64_t start = now_usec();
@@ -69,27 +71,43 @@ keep_resident(struct pageback *pb, struct swap_object *object, uint64_t page)
 	pb->done++;
 }
 
-/* Enter the outcome of reading [first, first + n); object locked. */
+/* What a read brings in. */
+struct batch {
+	uint64_t	page;		/* that was asked for */
+	uint64_t	first, n;
+	bool		in[SWAP_CLUSTER_MAX], lost[SWAP_CLUSTER_MAX];
+	bool		clean;
+	int		error;		/* why some are lost */
+};
+
+/* Enter the outcome; object locked.  Returns how many came in. */
 static uint64_t
-settle(struct pageback *pb, struct swap_object *object, uint64_t first,
-       uint64_t n, const bool in[], const bool lost[], int error)
+settle(struct pageback *pb, struct swap_object *object, const struct batch *b)
 {
 	uint64_t good = 0;
 
-	for (uint64_t i = 0; i < n; i++) {
-		if (in[i]) {
-			object_free_blocks(object, first + i, 1);
-			object_set_state(object, first + i, PAGE_DIRTY);
-			object_enqueue(object, first + i);
+	for (uint64_t i = 0; i < b->n; i++) {
+		uint64_t page = b->first + i;
+
+		if (b->in[i]) {
+			if (!b->clean)
+				object_free_blocks(object, page, 1);
+			object_set_state(object, page,
+					 b->clean ? PAGE_CLEAN : PAGE_DIRTY);
+			object_enqueue(object, page);
 			good++;
-		} else if (lost[i]) {
+		} else if (b->lost[i]) {
 			pb->failed++;
+			if (page >= b->page)
+				pb->failed_page = min_u64(page,
+							  pb->failed_page);
 			if (pb->poison)
-				pageio_lost(object, first + i, error);
+				pageio_lost(object, page, b->error);
 		}
 	}
 	pb->done += good;
-	count(&pb->core->counters.pageback_pages, good);
+	if (!b->clean)
+		count(&pb->core->counters.pageback_pages, good);
 	return good;
 }
 
@@ -112,33 +130,53 @@ put_back(struct pageback *pb, struct swap_object *object, uint64_t first,
 	return rc;
 }
 
+/* May pages from @block on keep their blocks?  Then protect them. */
+static bool
+may_be_clean(struct pageback *pb, struct region_set *set, const struct batch *b,
+	     uint64_t block)
+{
+	struct space *space = &pb->core->space;
+
+	return pb->clean && !space_is_closing(space, block) &&
+	       !space_is_tight(space) &&
+	       regions_protect(set, NULL, b->first, b->n) == 0;
+}
+
 /*
- * Read the swapped page and what lies consecutively behind it into the memfd.
- * Object locked on entry, unlocked on return.  @ram pages have been taken.
- * *ret_next is the page to go on with.  -EIO: some cannot be read, which
- * pb->failed counts; else the memfd did not take them.
+ * Read the swapped page, and what lies consecutively around it within [lo, hi),
+ * into the memfd.  Object locked on entry, unlocked on return.  @ram pages have
+ * been taken.  *ret_next is the page to go on with.  -EIO: some cannot be read,
+ * which pb->failed counts; else the memfd did not take them.
  */
 static int
 read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
-	  uint64_t end, uint64_t ram, uint64_t *ret_next)
+	  uint64_t lo, uint64_t hi, uint64_t ram, uint64_t *ret_next)
 {
-	bool in[SWAP_CLUSTER_MAX], lost[SWAP_CLUSTER_MAX];
-	uint64_t first, n, good, nread, block = swapmap_get(object->map, page);
-	int rc, error = 0;
+	uint64_t behind = lo < page ? (ram - 1) / 2 : 0;
+	struct batch b = { .page = page };
+	struct region_set *set;
+	uint64_t nread, good, block;
+	int rc;
 
-	n = pageio_cluster(object, page, 0, ram - 1, page, end, &first);
-	object_busy(object, first, n);
+	b.n = pageio_cluster(object, page, behind, ram - 1 - behind, lo, hi,
+			     &b.first);
+	block = swapmap_get(object->map, b.first);
+	object_busy(object, b.first, b.n);
+	set = region_set_get(object);
 	object_unlock(object);
-	nread = pageio_read(pb->core, block, n, pb->buf, in, &error);
-	for (uint64_t i = 0; i < n; i++)
-		lost[i] = !in[i];
-	rc = put_back(pb, object, first, n, in);
+	pb->failed_page = UINT64_MAX;
+	nread = pageio_read(pb->core, block, b.n, pb->buf, b.in, &b.error);
+	for (uint64_t i = 0; i < b.n; i++)
+		b.lost[i] = !b.in[i];
+	b.clean = may_be_clean(pb, set, &b, block);
+	region_set_put(set);
+	rc = put_back(pb, object, b.first, b.n, b.in);
 	object_lock(object);
-	good = settle(pb, object, first, n, in, lost, error);
+	good = settle(pb, object, &b);
 	budget_give(&pb->core->budget, ram - good);
-	regions_unbusy(object, first, n);
-	*ret_next = first + n;
-	if (rc == 0 && nread < n)
+	regions_unbusy(object, b.first, b.n);
+	*ret_next = b.first + b.n;
+	if (rc == 0 && nread < b.n)
 		rc = -EIO;
 	return rc;
 }
@@ -170,7 +208,7 @@ bring_one(struct pageback *pb, struct swap_object *object, uint64_t page,
 		return 0;
 	}
 	object_unlock(object);
-	rc = take_ram(pb, SWAP_CLUSTER_MAX, &ram);
+	rc = pageback_take_ram(pb, SWAP_CLUSTER_MAX, &ram);
 	if (rc != 0)
 		return rc;
 	object_lock(object);
@@ -180,7 +218,7 @@ bring_one(struct pageback *pb, struct swap_object *object, uint64_t page,
 		budget_give(&pb->core->budget, ram);
 		return 0;
 	}
-	rc = read_back(pb, object, page, object->npages, ram, ret_next);
+	rc = read_back(pb, object, page, page, object->npages, ram, ret_next);
 	/* What cannot be read is counted; the others go on. */
 	return rc == -EIO ? 0 : rc;
 }
@@ -189,23 +227,26 @@ static int
 object_back(struct swap_object *object, void *arg)
 {
 	struct pageback *pb = arg;
-	uint64_t page = 0, block;
+	uint64_t page = 0, n, block;
 	int rc = 0;
 
-	while (rc == 0) {
+	while (rc == 0 && page < object->npages) {
+		n = min_u64(LOOK_PAGES, object->npages - page);
 		object_lock(object);
 		/* Objects that die free their own blocks. */
-		if (object->dead || !swapmap_find(object->map, page, &page,
-						  &block)) {
+		if (object->dead) {
 			object_unlock(object);
 			break;
 		}
-		if (block < pb->lo || block >= pb->hi) {
+		if (swapmap_find_in(object->map, page, n, pb->lo, pb->hi, &page,
+				    &block)) {
+			rc = bring_one(pb, object, page, &page);
+		} else {
+			/* On to the next page that has any. */
+			if (!swapmap_find(object->map, page + n, &page, &block))
+				page = object->npages;
 			object_unlock(object);
-			page++;
-			continue;
 		}
-		rc = bring_one(pb, object, page, &page);
 		if (rc == 0)
 			rc = poll_now(pb);
 	}
@@ -218,7 +259,7 @@ pageback_blocks(struct pageback *pb)
 	return objects_each(pb->core, object_back, pb);
 }
 
-/* ------------------------------------------------------------- wiring */
+/* -------------------------------------------------------------- ranges */
 
 /*
  * Zeros where the memfd has nothing.  By a mapping, since writing could wipe
@@ -227,18 +268,18 @@ pageback_blocks(struct pageback *pb)
  * SEEK_DATA, by which a fault finds out whether a page is there.  By a write
  * fault, since the kernel may drop a page that was only ever read.
  */
-static int
-fill_hole(const struct swap_object *object, uint64_t page)
+int
+pageback_fill_hole(const struct swap_object *object, uint64_t page, uint64_t n)
 {
-	void *mem = mmap(NULL, page_bytes(), PROT_READ | PROT_WRITE,
-			 MAP_SHARED, object->memfd,
-			 (off_t)(page << page_shift()));
+	size_t bytes = n << page_shift();
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 object->memfd, (off_t)(page << page_shift()));
 	int rc;
 
 	if (mem == MAP_FAILED)
 		return -errno;
-	rc = madvise(mem, page_bytes(), MADV_POPULATE_WRITE) < 0 ? -errno : 0;
-	munmap(mem, page_bytes());
+	rc = madvise(mem, bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+	munmap(mem, bytes);
 	return rc;
 }
 
@@ -250,7 +291,7 @@ fill_new(struct pageback *pb, struct swap_object *object, uint64_t page,
 	int rc;
 
 	if (!ask_source)
-		return fill_hole(object, page);
+		return pageback_fill_hole(object, page, 1);
 	object_lock(object);
 	rc = copy_fetch(object, page, pb->buf);
 	object_unlock(object);
@@ -275,7 +316,7 @@ make_new(struct pageback *pb, struct swap_object *object, uint64_t page)
 {
 	bool ask_source;
 	uint64_t ram;
-	int rc = take_ram(pb, 1, &ram);
+	int rc = pageback_take_ram(pb, 1, &ram);
 
 	if (rc != 0)
 		return rc;
@@ -300,49 +341,75 @@ make_new(struct pageback *pb, struct swap_object *object, uint64_t page)
 	return rc;
 }
 
+/* A swapped page comes in, unless it is something else by now. */
+static int
+bring_swapped(struct pageback *pb, struct swap_object *object, uint64_t page,
+	      uint64_t lo, uint64_t hi, uint64_t *ret_next)
+{
+	uint64_t most = pb->most > 0 ? pb->most : SWAP_CLUSTER_MAX, ram;
+	int rc = pageback_take_ram(pb, min_u64(hi - lo, most), &ram);
+
+	if (rc != 0)
+		return rc;
+	object_lock(object);
+	if (page_is_busy(object, page) ||
+	    page_state(object, page) != PAGE_SWAPPED) {
+		object_unlock(object);
+		budget_give(&pb->core->budget, ram);
+		return 0;
+	}
+	rc = read_back(pb, object, page, lo, hi, ram, ret_next);
+	if (rc == -EIO && pb->failed_page != page) {
+		/* This one is good; who wants the others will ask for them. */
+		*ret_next = min_u64(*ret_next, pb->failed_page);
+		rc = 0;
+	}
+	return rc;
+}
+
+int
+pageback_page(struct pageback *pb, struct swap_object *object, uint64_t page,
+	      uint64_t lo, uint64_t hi, uint64_t *ret_next)
+{
+	enum page_state state;
+	int rc = 0;
+
+	*ret_next = page;
+	while (rc == 0 && *ret_next == page) {
+		object_lock(object);
+		while (page_is_busy(object, page))
+			object_wait_unbusy(object);
+		state = page_state(object, page);
+		object_unlock(object);
+		switch (state) {
+		case PAGE_CLEAN:
+		case PAGE_DIRTY:
+			*ret_next = page + 1;
+			break;
+		case PAGE_EMPTY:
+		case PAGE_ZERO:
+			rc = make_new(pb, object, page);
+			break;
+		case PAGE_POISON:
+			rc = -EIO;
+			break;
+		case PAGE_SWAPPED:
+			rc = bring_swapped(pb, object, page, lo, hi, ret_next);
+			break;
+		}
+	}
+	return rc;
+}
+
 int
 pageback_range(struct pageback *pb, struct swap_object *object, uint64_t page,
 	       uint64_t n)
 {
-	uint64_t end = page + n, ram;
+	uint64_t end = page + n;
 	int rc = 0;
 
-	while (page < end && rc == 0) {
-		object_lock(object);
-		while (page_is_busy(object, page))
-			object_wait_unbusy(object);
-		switch (page_state(object, page)) {
-		case PAGE_CLEAN:
-		case PAGE_DIRTY:
-			object_unlock(object);
-			page++;
-			break;
-		case PAGE_EMPTY:
-		case PAGE_ZERO:
-			object_unlock(object);
-			rc = make_new(pb, object, page);
-			break;
-		case PAGE_POISON:
-			object_unlock(object);
-			rc = -EIO;
-			break;
-		case PAGE_SWAPPED:
-			object_unlock(object);
-			rc = take_ram(pb, min_u64(end - page,
-						  SWAP_CLUSTER_MAX), &ram);
-			if (rc != 0)
-				break;
-			object_lock(object);
-			if (page_is_busy(object, page) ||
-			    page_state(object, page) != PAGE_SWAPPED) {
-				object_unlock(object);
-				budget_give(&pb->core->budget, ram);
-				break;
-			}
-			rc = read_back(pb, object, page, end, ram, &page);
-			break;
-		}
-	}
+	while (page < end && rc == 0)
+		rc = pageback_page(pb, object, page, page, end, &page);
 	return rc;
 }
 
@@ -376,16 +443,15 @@ heal_run(struct swap_object *object, struct region_set *set, uint64_t page,
 	}
 }
 
-/* Object locked; unlocks. */
-static int
-release_run(struct swap_object *object, uint64_t page, uint64_t n)
+int
+pageback_free_owned(struct swap_object *object, uint64_t page, uint64_t n)
 {
 	struct core *core = object->core;
 	struct region_set *set = NULL;
 	uint64_t resident = 0;
 	int rc;
 
-	object_busy(object, page, n);
+	object_lock(object);
 	if (object->npoison > 0)
 		set = region_set_get(object);
 	object_unlock(object);
@@ -393,18 +459,31 @@ release_run(struct swap_object *object, uint64_t page, uint64_t n)
 	if (rc == 0 && set != NULL)
 		heal_run(object, set, page, n);
 	region_set_put(set);
+	if (rc < 0)
+		return rc;
 	object_lock(object);
-	if (rc == 0) {
-		enum page_state state = object->copy ? PAGE_ZERO : PAGE_EMPTY;
-
-		object_free_blocks(object, page, n);
-		for (uint64_t i = 0; i < n; i++) {
-			resident += page_is_resident(object, page + i);
-			object_set_state(object, page + i, state);
-		}
-		count(&core->counters.released_pages, resident);
+	object_free_blocks(object, page, n);
+	for (uint64_t i = page; i < page + n; i++) {
+		resident += page_is_resident(object, i);
+		object_set_state(object, i,
+				 object->copy ? PAGE_ZERO : PAGE_EMPTY);
 	}
+	object_unlock(object);
+	count(&core->counters.released_pages, resident);
 	budget_give(&core->budget, resident);
+	return 0;
+}
+
+/* Object locked; unlocks. */
+static int
+release_run(struct swap_object *object, uint64_t page, uint64_t n)
+{
+	int rc;
+
+	object_busy(object, page, n);
+	object_unlock(object);
+	rc = pageback_free_owned(object, page, n);
+	object_lock(object);
 	regions_unbusy(object, page, n);
 	return rc;
 }

@@ -16,8 +16,12 @@ struct pageback {
 	bool		 poison;	/* lose what cannot be read, rather than
 					   stop at it */
 	void		*buf;		/* SWAP_CLUSTER_MAX pages */
+	bool		 clean;		/* of a range: pages keep their blocks */
+	uint64_t	 most;		/* pages in one read; 0: all that fit */
 	uint64_t	 done;		/* pages brought back */
 	uint64_t	 failed;	/* pages that could not be read */
+	uint64_t	 failed_page;	/* by the last read: first of these that
+					   is not before the page asked for */
 	/* Called between reads; non-zero stops with that. */
 	int		(*poll)(struct pageback *pb);
 	void		*arg;
@@ -33,16 +37,36 @@ struct pageback {
 int pageback_blocks(struct pageback *pb);
 
 /*
+ * RAM for @n pages, or for fewer, at least one.  The caller owns no page.
+ * -ENOMEM none became free for a long time; what poll returned.
+ */
+int pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n);
+
+/*
  * Make [page, page + n) of an object resident; new pages get memory.
  * -EIO: one is lost or cannot be read; -ENOMEM.
  */
 int pageback_range(struct pageback *pb, struct swap_object *object,
 		   uint64_t page, uint64_t n);
+/*
+ * Make one page resident, and what lies consecutively around its block within
+ * pages [lo, hi).  *ret_next is the first page behind it that was not looked
+ * at.  Errors as above: of this page alone.
+ */
+int pageback_page(struct pageback *pb, struct swap_object *object,
+		  uint64_t page, uint64_t lo, uint64_t hi,
+		  uint64_t *ret_next);
+
+/* Memory for owned pages that have none; zeros are in them then. */
+int pageback_fill_hole(const struct swap_object *object, uint64_t page,
+		       uint64_t n);
 
 /*
  * Give pages up: no memory, no block, zeros from now on.  Waits for busy
  * pages.  -EBUSY: one is wired; those before it are gone.
  */
 int pageback_release(struct swap_object *object, uint64_t page, uint64_t n);
+/* The same for pages that the caller owns, and goes on owning; not locked. */
+int pageback_free_owned(struct swap_object *object, uint64_t page, uint64_t n);
 
 #endif

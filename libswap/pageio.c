@@ -92,7 +92,7 @@ pageio_read(struct core *core, uint64_t block, uint64_t n, void *buf,
 /* One run of blocks; a failure is narrowed down to the bad ones. */
 static uint64_t
 write_run(struct core *core, uint64_t block, const char *buf, uint64_t n,
-	  uint64_t blocks[])
+	  bool set_aside, uint64_t blocks[])
 {
 	uint64_t good = n;
 	int rc = space_write(&core->space, block, buf, n);
@@ -104,6 +104,8 @@ write_run(struct core *core, uint64_t block, const char *buf, uint64_t n,
 				buf + (i << page_shift()), 1) < 0)) {
 			space_bad(&core->space, block + i, 1);
 			blocks[i] = SPACE_NONE;
+			if (set_aside && space_reserve(&core->space, 1) < 0)
+				blocks[i] = PAGEIO_UNRESERVED;
 			good--;
 		}
 	}
@@ -113,22 +115,24 @@ write_run(struct core *core, uint64_t block, const char *buf, uint64_t n,
 }
 
 uint64_t
-pageio_write(struct core *core, const void *buf, uint64_t n, uint64_t blocks[])
+pageio_write(struct core *core, const void *buf, uint64_t n, bool set_aside,
+	     uint64_t blocks[])
 {
 	uint64_t done = 0, good = 0;
 
 	while (done < n) {
+		unsigned want = (unsigned)min_u64(n - done, core->cluster);
 		unsigned got;
 		uint64_t block;
 
-		block = space_alloc(&core->space,
-				    (unsigned)min_u64(n - done, core->cluster),
-				    &got);
+		block = set_aside ?
+			space_alloc_reserved(&core->space, want, &got) :
+			space_alloc(&core->space, want, &got);
 		if (block == SPACE_NONE)
 			break;
 		good += write_run(core, block,
 				  (const char *)buf + (done << page_shift()),
-				  got, blocks + done);
+				  got, set_aside, blocks + done);
 		done += got;
 	}
 	for (; done < n; done++)
@@ -140,12 +144,17 @@ void
 pageio_lost(struct swap_object *object, uint64_t page, int error)
 {
 	struct core *core = object->core;
-	uint64_t block;
+	uint64_t block = SWAPMAP_NONE;
 
 	/* The slot exists, so that setting it cannot fail. */
 	if (swapmap_set(object->map, page, SWAPMAP_POISON, &block) == 0 &&
-	    block != SWAPMAP_NONE)
+	    block <= SWAPMAP_BLOCK_MAX) {
+		object->nblocks--;
 		space_bad(&core->space, block, 1);
+		if ((object->page[page] & PAGE_RESERVED) &&
+		    space_reserve(&core->space, 1) < 0)
+			object_lose_reservation(object, page);
+	}
 	object_set_state(object, page, PAGE_POISON);
 	count(&core->counters.poisoned_pages, 1);
 	log_limited(&core->log, &core->limit_read, SWAP_LOG_ERR,

@@ -36,9 +36,14 @@ uint64_t pageio_read(struct core *core, uint64_t block, uint64_t n, void *buf,
  * Write @n pages to fresh blocks, in as few runs as space gives.  blocks[i]
  * is where page i went, or SPACE_NONE where there was no space or the write
  * failed (such blocks are never used again).  Returns how many were written.
+ *
+ * @set_aside  the pages are reserved: take blocks of those that are set aside.
+ *	       For one that cannot be written another is set aside, or, where
+ *	       none is free, blocks[i] is PAGEIO_UNRESERVED
  */
+#define PAGEIO_UNRESERVED	(SPACE_NONE - 1)
 uint64_t pageio_write(struct core *core, const void *buf, uint64_t n,
-		      uint64_t blocks[]);
+		      bool set_aside, uint64_t blocks[]);
 
 /*
  * A page that cannot be read back: forget its block for good and say so.

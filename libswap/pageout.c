@@ -22,6 +22,15 @@
  * Where anything fails (no block, no memory for a map node, a region that
  * cannot be protected, a write error) the page stays resident.
  *
+ * Pages that somebody has called cold go first (swap_object_flush()); that
+ * queue holds hints only, the page's own place in the other one stays.  Pages
+ * that are reserved take blocks of those that are set aside, so they go also
+ * where space is full.
+ *
+ * Where the maps' account is at its limit (core->maps, -EDQUOT) pages without
+ * a slot in their map stay; those that have one still go.  core->maps_full says
+ * so, until a round has met no such page, and could write one.
+ *
  * When a round could do nothing the thread is tired: it looks again after a
  * while, and the longer the longer it has been of no use, since what would
  * change that (a block or a page became free, a device came) kicks it.  It does
@@ -53,6 +62,8 @@ struct victim {
 	struct swap_object *object;	/* held */
 	uint64_t	page;
 	bool		dirty;
+	bool		reserved;	/* (P6) */
+	uint64_t	block;		/* where it went, or SPACE_NONE */
 };
 
 /* Victims [first, first + n): consecutive pages of one object, all alike. */
@@ -61,28 +72,54 @@ struct run {
 	struct swap_object *object;
 	struct region_set *set;
 	uint64_t	page, n;
-	uint64_t	*block;		/* where the pages went; NULL: clean */
+	const struct victim *victim;	/* the first of them */
+	bool		dirty;
 };
 
 /* -------------------------------------------------------------- victims */
 
 /*
- * Object locked: own the page if it may go now.  With @clean only one that
- * needs no block.
+ * Object locked.  While maps cannot grow: has the page a place in its map?  So
+ * a round does not own pages in vain, and finds those that can go.
  */
 static bool
-claim(struct swap_object *object, uint64_t page, bool clean,
-      struct victim *victim)
+has_place(struct pageout *po, struct swap_object *object, uint64_t page)
+{
+	if (!atomic_load(&po->core->maps_full))
+		return true;
+	if (swapmap_prepare(object->map, page, 1) < 0) {
+		po->nmaps_full++;
+		return false;
+	}
+	swapmap_unprepare(object->map, page, 1);
+	return true;
+}
+
+/* Where an entry comes from. */
+enum queue { COLD, OLD };
+
+/*
+ * Object locked: own the page if it may go now.  With @clean only one that
+ * needs no block but what is set aside for it.
+ */
+static bool
+claim(struct pageout *po, struct swap_object *object, uint64_t page,
+      enum queue queue, bool clean, struct victim *victim)
 {
 	uint8_t *p = &object->page[page];
 
-	*p &= (uint8_t)~PAGE_QUEUED;
+	if (queue == OLD)
+		*p &= (uint8_t)~PAGE_QUEUED;
 	/* An entry may be of another object that had this slot before. */
 	if (object->dead || (object->flags & SWAP_OBJECT_NOSWAP) ||
 	    !page_is_resident(object, page))
 		return false;
 	if ((*p & (PAGE_BUSY | PAGE_REF)) || object->wire[page] > 0 ||
-	    (clean && page_state(object, page) == PAGE_DIRTY)) {
+	    (page_state(object, page) == PAGE_DIRTY &&
+	     ((clean && !(*p & PAGE_RESERVED)) || !has_place(po, object, page)))) {
+		/* A cold one has its entry in the other queue still. */
+		if (queue == COLD && (*p & PAGE_QUEUED))
+			return false;
 		*p &= (uint8_t)~PAGE_REF;
 		object_enqueue(object, page);
 		return false;
@@ -91,6 +128,8 @@ claim(struct swap_object *object, uint64_t page, bool clean,
 	victim->object = object_hold(object);
 	victim->page = page;
 	victim->dirty = page_state(object, page) == PAGE_DIRTY;
+	victim->reserved = (*p & PAGE_RESERVED) != 0;
+	victim->block = SPACE_NONE;
 	return true;
 }
 
@@ -115,12 +154,13 @@ sweep(struct core *core)
 
 /* Take the oldest entry; NULL: its object has gone.  False: none is left. */
 static bool
-next_entry(struct core *core, struct swap_object **ret_object,
-	   uint64_t *ret_page)
+next_entry(struct core *core, enum queue queue,
+	   struct swap_object **ret_object, uint64_t *ret_page)
 {
 	uint32_t slot;
 
-	if (!pageq_pop(&core->queue, &slot, ret_page))
+	if (!pageq_pop(queue == COLD ? &core->cold : &core->queue, &slot,
+		       ret_page))
 		return false;
 	*ret_object = object_hold_slot(core, slot);
 	if (*ret_object != NULL && *ret_page >= (*ret_object)->npages) {
@@ -143,7 +183,7 @@ prune(struct core *core)
 
 	if (n <= 2 * atomic_load(&core->budget.used) + QUEUE_SLACK)
 		return;
-	for (; n > 0 && next_entry(core, &object, &page); n--) {
+	for (; n > 0 && next_entry(core, OLD, &object, &page); n--) {
 		if (object == NULL)
 			continue;
 		object_lock(object);
@@ -154,33 +194,47 @@ prune(struct core *core)
 	sweep(core);
 }
 
-/* No more dirty pages than there are blocks: the others would go nowhere. */
+/*
+ * Own pages of one queue, up to the batch; @n are owned already.  No more dirty
+ * ones than there are blocks, @room: the others would go nowhere.
+ */
 static unsigned
-collect(struct pageout *po)
+collect_from(struct pageout *po, enum queue queue, uint64_t tries,
+	     uint64_t *room, unsigned n)
 {
-	struct core *core = po->core;
-	uint64_t tries = min_u64(pageq_count(&core->queue), SCAN_MAX);
-	uint64_t room = space_room(&core->space);
 	struct swap_object *object;
 	uint64_t page;
-	unsigned n = 0;
 
-	if (tries == 0)
-		sweep(core);
 	for (; n < PAGEOUT_BATCH && tries > 0 &&
-	     next_entry(core, &object, &page); tries--) {
-		po->fruitless++;
+	     next_entry(po->core, queue, &object, &page); tries--) {
+		struct victim *v = &po->victim[n];
+
+		po->fruitless += queue == OLD;
 		if (object == NULL)
 			continue;
 		object_lock(object);
-		if (claim(object, page, room == 0, &po->victim[n])) {
-			room -= po->victim[n].dirty;
+		if (claim(po, object, page, queue, *room == 0, v)) {
+			*room -= v->dirty && !v->reserved;
 			n++;
 		}
 		object_unlock(object);
 		object_drop(object);
 	}
 	return n;
+}
+
+static unsigned
+collect(struct pageout *po)
+{
+	struct core *core = po->core;
+	uint64_t tries = min_u64(pageq_count(&core->queue), SCAN_MAX);
+	uint64_t room = space_room(&core->space);
+	unsigned n;
+
+	if (tries == 0)
+		sweep(core);
+	n = collect_from(po, COLD, SCAN_MAX, &room, 0);
+	return collect_from(po, OLD, tries, &room, n);
 }
 
 static int
@@ -201,7 +255,8 @@ run_length(const struct pageout *po, unsigned i, unsigned n)
 	unsigned len = 1;
 
 	while (i + len < n && v[len].object == v->object &&
-	       v[len].page == v->page + len && v[len].dirty == v->dirty)
+	       v[len].page == v->page + len && v[len].dirty == v->dirty &&
+	       v[len].reserved == v->reserved)
 		len++;
 	return len;
 }
@@ -215,7 +270,8 @@ run_begin(struct pageout *po, struct run *run, unsigned i, unsigned len)
 	run->object = po->victim[i].object;
 	run->page = po->victim[i].page;
 	run->n = len;
-	run->block = NULL;
+	run->victim = &po->victim[i];
+	run->dirty = po->victim[i].dirty;
 	object_lock(run->object);
 	run->set = region_set_get(run->object);
 	object_unlock(run->object);
@@ -228,7 +284,7 @@ keep(struct run *run, uint64_t first, uint64_t n)
 	if (n == 0)
 		return;
 	object_lock(run->object);
-	if (run->block != NULL)
+	if (run->dirty)
 		swapmap_unprepare(run->object->map, run->page + first, n);
 	for (uint64_t i = 0; i < n; i++)
 		object_enqueue(run->object, run->page + first + i);
@@ -252,6 +308,10 @@ stage(struct run *run, void *buf)
 	object_lock(run->object);
 	rc = swapmap_prepare(run->object->map, run->page, run->n);
 	object_unlock(run->object);
+	if (rc == -EDQUOT) {
+		run->po->nmaps_full++;
+		return rc;
+	}
 	if (rc == 0)
 		rc = regions_protect(run->set, NULL, run->page, run->n);
 	if (rc == 0)
@@ -289,24 +349,39 @@ drop(struct run *run, uint64_t first, uint64_t n)
 	return gone;
 }
 
+/* A block that is not entered goes back to where it came from. */
+static void
+give_back(struct run *run, const struct victim *victim)
+{
+	struct space *space = &run->po->core->space;
+
+	if (victim->reserved)
+		space_free_reserved(space, victim->block, 1);
+	else
+		space_free(space, victim->block, 1);
+}
+
 /* Object locked.  Is page @i of the run to go?  If so its block is entered. */
 static bool
 record(struct run *run, uint64_t i)
 {
 	struct swap_object *object = run->object;
-	uint64_t page = run->page + i, block;
+	const struct victim *victim = &run->victim[i];
+	uint64_t page = run->page + i;
+	bool wanted = (object->page[page] & PAGE_WANTED) != 0;
 
-	if (run->block == NULL)
-		return !(object->page[page] & PAGE_WANTED);
-	block = run->block[i];
-	if (block == SPACE_NONE)
+	if (!run->dirty)
+		return !wanted;
+	if (victim->block == PAGEIO_UNRESERVED)
+		object_lose_reservation(object, page);
+	if (victim->block >= PAGEIO_UNRESERVED)
 		return false;
-	if (!object->dead && !(object->page[page] & PAGE_WANTED) &&
-	    swapmap_set(object->map, page, block, NULL) == 0)
+	if (!object->dead && !wanted &&
+	    object_enter_block(object, page, victim->block,
+			       victim->reserved) == 0)
 		return true;
-	if (object->page[page] & PAGE_WANTED)
-		count(&run->po->core->counters.pageout_rescued, 1);
-	space_free(&run->po->core->space, block, 1);
+	count(&run->po->core->counters.pageout_rescued, wanted);
+	give_back(run, victim);
 	return false;
 }
 
@@ -333,7 +408,7 @@ run_finish(struct run *run)
 
 /* ------------------------------------------------------------- one round */
 
-/* Steps 2 and 3 for a dirty run at @i; its place in the buffer is @staged. */
+/* Step 2 for a dirty run at @i; its place in the buffer is @staged. */
 static bool
 stage_run(struct pageout *po, unsigned i, unsigned len, unsigned staged)
 {
@@ -347,37 +422,52 @@ stage_run(struct pageout *po, unsigned i, unsigned len, unsigned staged)
 	return good;
 }
 
-/* Give the round's dirty pages blocks; po->block[] is parallel to victims. */
+/*
+ * Steps 2 and 3 for the round's dirty pages that are reserved, or are not: the
+ * blocks of the one kind are set aside, those of the other are not.
+ */
 static void
-write_out(struct pageout *po, unsigned n)
+write_out(struct pageout *po, unsigned n, bool reserved)
 {
-	unsigned staged = 0, out = 0;
+	uint64_t block[PAGEOUT_BATCH];
+	struct victim *staged[PAGEOUT_BATCH];
+	unsigned nstaged = 0;
 
 	for (unsigned i = 0, len; i < n; i += len) {
 		len = run_length(po, i, n);
-		for (unsigned k = 0; k < len; k++)
-			po->block[i + k] = SPACE_NONE;
-		if (!po->victim[i].dirty)
+		if (!po->victim[i].dirty || po->victim[i].reserved != reserved ||
+		    !stage_run(po, i, len, nstaged))
 			continue;
-		if (!stage_run(po, i, len, staged)) {
-			/* Not in the buffer: marked so that it is skipped. */
-			for (unsigned k = 0; k < len; k++)
-				po->block[i + k] = SPACE_NONE - 1;
-			continue;
-		}
-		staged += len;
+		for (unsigned k = i; k < i + len; k++)
+			staged[nstaged++] = &po->victim[k];
 	}
-	if (staged > 0) {
-		uint64_t block[PAGEOUT_BATCH];
+	if (nstaged == 0)
+		return;
+	pageio_write(po->core, po->buf, nstaged, reserved, block);
+	for (unsigned k = 0; k < nstaged; k++)
+		staged[k]->block = block[k];
+	po->nstaged += nstaged;
+}
 
-		pageio_write(po->core, po->buf, staged, block);
-		for (unsigned i = 0; i < n; i++)
-			if (po->victim[i].dirty && po->block[i] == SPACE_NONE)
-				po->block[i] = block[out++];
+/* Say when maps cannot grow any more, and when they can again. */
+static void
+note_maps(struct pageout *po)
+{
+	struct core *core = po->core;
+
+	if (po->nmaps_full > 0 && !atomic_exchange(&core->maps_full, true)) {
+		count(&core->maps_full_events, 1);
+		log_limited(&core->log, &core->limit_maps, SWAP_LOG_WARNING,
+			    "the swap maps have all the memory that tunable "
+			    "'metadata_limit' gives them: pages without a "
+			    "place in them stay in RAM; raise it with "
+			    "'swapctl set', or end programs");
+	} else if (po->nmaps_full == 0 && po->nstaged > 0 &&
+		   atomic_exchange(&core->maps_full, false)) {
+		log_limited(&core->log, &core->limit_room, SWAP_LOG_NOTICE,
+			    "the swap maps have room again");
 	}
-	for (unsigned i = 0; i < n; i++)
-		if (po->block[i] == SPACE_NONE - 1)
-			po->block[i] = SPACE_NONE;
+	po->nmaps_full = po->nstaged = 0;
 }
 
 /* One round; returns how many pages became free. */
@@ -388,15 +478,15 @@ round_once(struct pageout *po)
 	uint64_t gone = 0;
 
 	qsort(po->victim, n, sizeof(po->victim[0]), compare);
-	write_out(po, n);
+	write_out(po, n, false);
+	write_out(po, n, true);
+	note_maps(po);
 	for (unsigned i = 0, len; i < n; i += len) {
 		struct run run;
 
 		len = run_length(po, i, n);
 		run_begin(po, &run, i, len);
-		if (po->victim[i].dirty)
-			run.block = &po->block[i];
-		else
+		if (!run.dirty)
 			count(&po->core->counters.pageout_clean, len);
 		gone += run_finish(&run);
 		run_end(&run);
@@ -441,7 +531,8 @@ tire(struct pageout *po, uint64_t usec)
 
 	if (po->fruitless < pageq_count(&core->queue))
 		return TIRED_USEC;
-	atomic_store(&core->stuck, space_is_full(&core->space));
+	atomic_store(&core->stuck, space_is_full(&core->space) ||
+				   atomic_load(&core->maps_full));
 	return usec == 0 ? TIRED_USEC : min_u64(2 * usec, TIRED_MAX_USEC);
 }
 
@@ -476,6 +567,7 @@ pageout_wait_idle(struct pageout *po)
 {
 	pthread_mutex_lock(&po->working);
 	pthread_mutex_unlock(&po->working);
+	objects_wait_moves(po->core);
 }
 
 int
@@ -489,14 +581,12 @@ pageout_start(struct pageout *po, struct core *core,
 	po->regions = regions;
 	pthread_mutex_init(&po->working, NULL);
 	po->victim = calloc(PAGEOUT_BATCH, sizeof(*po->victim));
-	po->block = calloc(PAGEOUT_BATCH, sizeof(*po->block));
 	po->buf = pageio_buffer(PAGEOUT_BATCH);
 	rc = -ENOMEM;
-	if (po->victim != NULL && po->block != NULL && po->buf != NULL)
+	if (po->victim != NULL && po->buf != NULL)
 		rc = thread_start(&po->thread, pageout_main, po);
 	if (rc < 0) {
 		free(po->victim);
-		free(po->block);
 		pageio_buffer_free(po->buf, PAGEOUT_BATCH);
 		pthread_mutex_destroy(&po->working);
 	}
@@ -510,7 +600,6 @@ pageout_stop(struct pageout *po)
 	budget_kick(&po->core->budget);
 	pthread_join(po->thread, NULL);
 	free(po->victim);
-	free(po->block);
 	pageio_buffer_free(po->buf, PAGEOUT_BATCH);
 	pthread_mutex_destroy(&po->working);
 }

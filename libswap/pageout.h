@@ -25,14 +25,19 @@ struct pageout {
 	size_t		 fruitless;	/* pages looked at since one could go */
 	struct victim	*victim;	/* PAGEOUT_BATCH */
 	void		*buf;		/* PAGEOUT_BATCH pages */
-	uint64_t	*block;		/* PAGEOUT_BATCH */
+	uint64_t	 nmaps_full;	/* of this round: pages and runs without
+					   room in their maps, */
+	uint64_t	 nstaged;	/* and pages that have some */
 };
 
 int pageout_start(struct pageout *po, struct core *core,
 		  struct region_table *regions);
 void pageout_stop(struct pageout *po);
 
-/* Returns when no page-out is in flight; core->frozen keeps it that way. */
+/*
+ * Returns when nothing is being paged out, nor moved between two objects;
+ * core->frozen keeps it that way.
+ */
 void pageout_wait_idle(struct pageout *po);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pager-impl.h - struct swap_pager, for pager*.c and stats.c (floor 6) */
+/* pager-impl.h - struct swap_pager, for this floor only (floor 6) */
 #ifndef SWAP_PAGER_IMPL_H
 #define SWAP_PAGER_IMPL_H
 
@@ -10,6 +10,9 @@
 #include "pageout.h"
 #include "region.h"
 
+#define RAM_DEFAULT	(UINT64_C(64) << 20)	/* bytes */
+#define CLUSTER_DEFAULT	32u			/* pages */
+
 struct swap_pager {
 	struct core	 core;
 	struct region_table regions;
@@ -18,10 +21,11 @@ struct swap_pager {
 	char		 name[64];
 	bool		 served;	/* by a swapd, not embedded */
 	uint64_t	 start_usec;
-	uint64_t	 ram_bytes;	/* the budget as configured */
+	_Atomic uint64_t ram_bytes;	/* the budget as configured, or tuned */
 	uint64_t	 uffd_features;	/* what the kernel offers */
 	_Atomic unsigned clients;
-	pthread_mutex_t	 admin;		/* attach, start of detach, handover */
+	pthread_mutex_t	 admin;		/* attach, start of detach, handover,
+					   changes of a tunable */
 	pthread_cond_t	 detached;	/* (admin) */
 	unsigned	 ndetaching;	/* (admin) */
 	_Atomic bool	 handed_over;	/* written under admin */

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "getpages.h"
 #include "mapping.h"
+#include "merge.h"
 #include "pageback.h"
 #include "pageio.h"
 #include "pager-impl.h"
@@ -88,9 +90,13 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 {
 	struct swap_pager *pager = container_of(source->core,
 						struct swap_pager, core);
+	unsigned flags;
 
-	return create(pager, owner, NULL, source->npages << page_shift(),
-		      source->flags, source, ret_copy, error);
+	object_lock(source);
+	flags = source->flags;
+	object_unlock(source);
+	return create(pager, owner, NULL, source->npages << page_shift(), flags,
+		      source, ret_copy, error);
 }
 
 void
@@ -150,7 +156,7 @@ swap_object_size(const struct swap_object *object)
 	return object->npages << page_shift();
 }
 
-/* ---------------------------------------------------------------- regions */
+/* ---------------------------------------------------------- pages, blocks */
 
 static int
 check_range(uint64_t size, uint64_t offset, uint64_t length,
@@ -169,6 +175,205 @@ check_range(uint64_t size, uint64_t offset, uint64_t length,
 			"end at %" PRIu64, offset, length, size);
 	return 0;
 }
+
+static int
+check_flags(unsigned flags, unsigned known, struct swap_error *error)
+{
+	if ((flags & ~known) == 0)
+		return 0;
+	return error_set(error, -EINVAL, "unknown flags 0x%x", flags & ~known);
+}
+
+static int
+check_in_object(const struct swap_object *object, uint64_t offset,
+		uint64_t length, struct swap_error *error)
+{
+	return check_range(swap_object_size(object), offset, length, error);
+}
+
+int
+swap_object_allow_swap(struct swap_object *object)
+{
+	object_allow_swap(object);
+	return 0;
+}
+
+static int
+check_wanted(uint64_t offset, uint64_t length, uint64_t wanted,
+	     struct swap_error *error)
+{
+	if (wanted >= offset && wanted - offset < length &&
+	    (wanted & (page_bytes() - 1)) == 0)
+		return 0;
+	return error_set(error, -EINVAL,
+		"wanted page at %" PRIu64 ": must be a page of the range",
+		wanted);
+}
+
+int64_t
+swap_object_get(struct swap_object *object, uint64_t offset, uint64_t length,
+		uint64_t wanted, unsigned flags, uint8_t states[],
+		struct swap_error *error)
+{
+	unsigned shift = page_shift();
+	int64_t n;
+	int rc = check_in_object(object, offset, length, error);
+
+	if (rc == 0)
+		rc = check_wanted(offset, length, wanted, error);
+	if (rc == 0)
+		rc = check_flags(flags, SWAP_GET_NOWAIT | SWAP_GET_ALL, error);
+	if (rc < 0)
+		return rc;
+	n = getpages(object, offset >> shift, length >> shift, wanted >> shift,
+		     flags, states);
+	if (n == -EAGAIN)
+		error_set(error, -EAGAIN, "not all that must come is there, "
+			  "and to bring it takes time");
+	else if (n == -EIO)
+		error_set(error, -EIO, "a page is lost, or its block cannot "
+			  "be read");
+	else if (n < 0)
+		error_set(error, (int)n, "pages cannot be brought in: %s",
+			  strerror((int)-n));
+	return n;
+}
+
+int
+swap_object_flush(struct swap_object *object, uint64_t offset,
+		  uint64_t length, unsigned flags, struct swap_error *error)
+{
+	uint64_t page = offset >> page_shift(), n = length >> page_shift();
+	int rc = check_in_object(object, offset, length, error);
+
+	if (rc == 0)
+		rc = check_flags(flags, SWAP_FLUSH_DEACTIVATE | SWAP_FLUSH_FREE,
+				 error);
+	if (rc < 0)
+		return rc;
+	switch (flags) {
+	case 0:
+		return 0;
+	case SWAP_FLUSH_DEACTIVATE:
+		getpages_deactivate(object, page, n);
+		return 0;
+	case SWAP_FLUSH_FREE:
+		rc = pageback_release(object, page, n);
+		if (rc == -EBUSY)
+			return error_set(error, rc, "a page is wired; unwire "
+					 "it first");
+		return rc < 0 ? error_set(error, rc, "pages cannot be freed: "
+					  "%s", strerror(-rc)) : 0;
+	default:
+		return error_set(error, -EINVAL, "pages are flushed either to "
+				 "go out first or to be freed, not both");
+	}
+}
+
+int
+swap_object_reserve(struct swap_object *object, uint64_t offset,
+		    uint64_t length, struct swap_error *error)
+{
+	char text[32];
+	int rc = check_in_object(object, offset, length, error);
+
+	if (rc < 0)
+		return rc;
+	rc = object_reserve(object, offset >> page_shift(),
+			    length >> page_shift());
+	if (rc == -EPERM)
+		return error_set(error, rc, "the object may not be swapped, so "
+				 "there is nothing to reserve for");
+	if (rc < 0)
+		return error_set(error, rc, "%s of swap space cannot be set "
+				 "aside: attach a device with 'swapctl on'",
+				 format_size(length, text, sizeof(text)));
+	return 0;
+}
+
+int
+swap_object_unreserve(struct swap_object *object, uint64_t offset,
+		      uint64_t length)
+{
+	int rc = check_in_object(object, offset, length, NULL);
+
+	if (rc == 0)
+		object_unreserve(object, offset >> page_shift(),
+				 length >> page_shift());
+	return rc;
+}
+
+int
+swap_object_haspage(struct swap_object *object, uint64_t offset,
+		    uint64_t *ret_before, uint64_t *ret_after)
+{
+	unsigned shift = page_shift();
+	uint64_t before, after;
+	bool has;
+
+	if (offset >= swap_object_size(object) ||
+	    (offset & (page_bytes() - 1)) != 0)
+		return -EINVAL;
+	has = getpages_haspage(object, offset >> shift,
+			       ret_before != NULL ? &before : NULL,
+			       ret_after != NULL ? &after : NULL);
+	if (ret_before != NULL)
+		*ret_before = before << shift;
+	if (ret_after != NULL)
+		*ret_after = after << shift;
+	return has;
+}
+
+static int
+copy_failed(int rc, struct swap_error *error)
+{
+	switch (rc) {
+	case -EBUSY:
+		return error_set(error, rc, "a page of the source is wired, so "
+				 "it cannot be freed; unwire it first");
+	case -EIO:
+		return error_set(error, rc, "a page is lost, or its block "
+				 "cannot be read; those before it have been "
+				 "copied; release it to go on");
+	case -ENOSPC:
+		return error_set(error, rc, "no swap space is left to be set "
+				 "aside instead of a reserved block of the "
+				 "source");
+	case -EDQUOT:
+		return error_set(error, rc, "no room for the swap map of the "
+				 "destination within tunable 'metadata_limit'");
+	case -ESHUTDOWN:
+		return error_set(error, rc, "the pager is ending");
+	default:
+		return error_set(error, rc, "pages cannot be copied: %s",
+				 strerror(-rc));
+	}
+}
+
+int
+swap_object_copy(struct swap_object *from, uint64_t from_offset,
+		 struct swap_object *to, uint64_t to_offset, uint64_t length,
+		 unsigned flags, struct swap_error *error)
+{
+	unsigned shift = page_shift();
+	int rc = check_in_object(from, from_offset, length, error);
+
+	if (rc == 0)
+		rc = check_in_object(to, to_offset, length, error);
+	if (rc == 0)
+		rc = check_flags(flags, SWAP_COPY_DESTROY, error);
+	if (rc < 0)
+		return rc;
+	if (from == to || from->core != to->core)
+		return error_set(error, -EINVAL, from == to ?
+				 "source and destination are one object" :
+				 "source and destination have different pagers");
+	rc = merge(from, from_offset >> shift, to, to_offset >> shift,
+		   length >> shift, flags);
+	return rc < 0 ? copy_failed(rc, error) : 0;
+}
+
+/* ---------------------------------------------------------------- regions */
 
 int
 pager_region_join(struct swap_object *object, int uffd, uint64_t address,
@@ -309,28 +514,31 @@ swap_region_release(struct swap_region *region, uint64_t offset,
 				length >> page_shift());
 }
 
-/* Count wires: pages from @page on, until one is at its limit. */
-static uint64_t
-wire_count(struct swap_object *object, uint64_t page, uint64_t n, bool *full)
+/*
+ * Count wires, and those pages that had none against the budget, all or
+ * nothing.  -EAGAIN: one is at its limit; -ENOMEM the budget.
+ */
+static int
+wire_count(struct swap_object *object, uint64_t page, uint64_t n)
 {
-	uint64_t i, fresh = 0;
+	uint64_t fresh = 0;
+	int rc = 0;
 
-	*full = false;
 	object_lock(object);
-	for (i = 0; i < n && object->wire[page + i] < UINT8_MAX; i++)
-		if (object->wire[page + i]++ == 0)
-			fresh++;
-	object->nwired += fresh;
-	if (i < n) {
-		/* All or nothing. */
-		*full = true;
-		while (i-- > 0)
-			if (--object->wire[page + i] == 0)
-				object->nwired--;
-		fresh = 0;
+	for (uint64_t i = page; i < page + n && rc == 0; i++) {
+		fresh += object->wire[i] == 0;
+		if (object->wire[i] == UINT8_MAX)
+			rc = -EAGAIN;
+	}
+	if (rc == 0 && !object_wire_take(object, fresh))
+		rc = -ENOMEM;
+	if (rc == 0) {
+		object->nwired += fresh;
+		for (uint64_t i = page; i < page + n; i++)
+			object->wire[i]++;
 	}
 	object_unlock(object);
-	return fresh;
+	return rc;
 }
 
 static void
@@ -344,8 +552,8 @@ wire_uncount(struct swap_object *object, uint64_t page, uint64_t n)
 		    --object->wire[page + i] == 0)
 			gone++;
 	object->nwired -= gone;
-	object_unlock(object);
 	object_wire_give(object, gone);
+	object_unlock(object);
 }
 
 int
@@ -354,23 +562,20 @@ swap_region_wire(struct swap_region *region, uint64_t offset, uint64_t length,
 {
 	struct swap_object *object = region->object;
 	uint64_t page = region->first_page + (offset >> page_shift());
-	uint64_t n = length >> page_shift(), fresh;
+	uint64_t n = length >> page_shift();
 	struct pageback pb = { .core = object->core };
-	bool full;
 	int rc = check_in_region(region, offset, length, error);
 
 	if (rc < 0)
 		return rc;
-	/* First counted against the budget as if all were new. */
-	if (!object_wire_take(object, n))
-		return error_set(error, -ENOMEM,
+	rc = wire_count(object, page, n);
+	if (rc == -ENOMEM)
+		return error_set(error, rc,
 			"%" PRIu64 " pages cannot be wired: a quarter of the "
 			"RAM budget must stay free to page; raise the budget "
 			"or wire less", n);
-	fresh = wire_count(object, page, n, &full);
-	object_wire_give(object, n - fresh);
-	if (full)
-		return error_set(error, -EAGAIN,
+	if (rc < 0)
+		return error_set(error, rc,
 			"a page is wired 255 times already; unwire it first");
 	pb.buf = pageio_buffer(SWAP_CLUSTER_MAX);
 	rc = pb.buf != NULL ? pageback_range(&pb, object, page, n) : -ENOMEM;
@@ -395,4 +600,18 @@ swap_region_unwire(struct swap_region *region, uint64_t offset,
 		     region->first_page + (offset >> page_shift()),
 		     length >> page_shift());
 	return 0;
+}
+
+int
+swap_region_set_writable(struct swap_region *region, bool writable)
+{
+	if (region->mapping == NULL)
+		return -EINVAL;
+	return region_set_writable(region, writable);
+}
+
+int
+pager_region_set_writable(struct swap_region *region, bool writable)
+{
+	return region_set_writable(region, writable);
 }

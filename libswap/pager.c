@@ -44,7 +44,7 @@ void
 swap_pager_config_init(struct swap_pager_config *config)
 {
 	memset(config, 0, sizeof(*config));
-	config->ram_bytes = UINT64_C(64) << 20;
+	config->ram_bytes = RAM_DEFAULT;
 }
 
 static int
@@ -56,6 +56,11 @@ check_config(const struct swap_pager_config *config, struct swap_error *error)
 		return error_set(error, -EINVAL,
 			"a RAM budget of %s is too small to page with; give "
 			"at least 1 MiB",
+			format_size(config->ram_bytes, text, sizeof(text)));
+	if (config->ram_bytes > SWAP_SIZE_MAX)
+		return error_set(error, -EINVAL,
+			"a RAM budget of %s is more than can be counted; give "
+			"at most 1 EiB",
 			format_size(config->ram_bytes, text, sizeof(text)));
 	if (config->cluster_pages > SWAP_CLUSTER_MAX)
 		return error_set(error, -EINVAL,
@@ -136,7 +141,9 @@ pager_free(void *arg)
 	object_table_fini(&core->table);
 	space_fini(&core->space);
 	pageq_fini(&core->queue);
+	pageq_fini(&core->cold);
 	budget_fini(&core->budget);
+	charge_fini(&core->charge);
 	if (core->state_dirfd >= 0) {
 		if (pager->handed_over)
 			unlinkat(core->state_dirfd, "devices", 0);
@@ -155,8 +162,10 @@ core_init(struct core *core, const struct swap_pager_config *config,
 
 	core->log.fn = config->log;
 	core->log.arg = config->log_arg;
-	core->cluster = config->cluster_pages != 0 ? config->cluster_pages : 32;
-	core->flags = config->flags;
+	atomic_init(&core->cluster, config->cluster_pages != 0 ?
+		    config->cluster_pages : CLUSTER_DEFAULT);
+	atomic_init(&core->flags, config->flags);
+	atomic_init(&core->map_kind, SWAPMAP_AUTO);
 	rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
 	if (rc < 0)
 		return rc;
@@ -172,8 +181,10 @@ core_init(struct core *core, const struct swap_pager_config *config,
 	core->space.refilled = space_refilled;
 	core->space.refilled_arg = core;
 	budget_init(&core->budget, config->ram_bytes >> page_shift(),
-		    core->cluster);
+		    atomic_load(&core->cluster));
+	charge_init(&core->charge, &core->log);
 	pageq_init(&core->queue);
+	pageq_init(&core->cold);
 	object_table_init(&core->table);
 	return 0;
 }
@@ -247,7 +258,7 @@ swap_pager_open(const struct swap_pager_config *config,
 	pthread_mutex_init(&pager->admin, NULL);
 	pthread_cond_init(&pager->detached, NULL);
 	pager->start_usec = now_usec();
-	pager->ram_bytes = config->ram_bytes;
+	atomic_init(&pager->ram_bytes, config->ram_bytes);
 	format_cut(pager->name, sizeof(pager->name), "%s",
 		   config->name != NULL ? config->name : "embedded");
 	pager->served = config->name != NULL;
@@ -387,7 +398,8 @@ pager_handover(struct swap_pager *pager, struct swap_error *error)
 	pageout_wait_idle(&pager->pageout);
 	rc = check_fits(pager, error);
 	if (rc == 0) {
-		atomic_store(&core->budget.limit, UINT64_MAX / 4);
+		atomic_store(&core->budget.limit,
+			     SWAP_SIZE_MAX >> page_shift());
 		fault_wake_starved(core, &pager->regions);
 		rc = bring_all_back(pager);
 		if (rc < 0)

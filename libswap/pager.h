@@ -8,6 +8,7 @@
 #ifndef SWAP_PAGER_H
 #define SWAP_PAGER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -78,6 +79,11 @@ int pager_region_join(struct swap_object *object, int uffd, uint64_t address,
  * address range is in flight or will be started.
  */
 void pager_region_leave(struct swap_region *region);
+/*
+ * What the region's process has done to its mapping, for the object's count of
+ * writable regions.
+ */
+int pager_region_set_writable(struct swap_region *region, bool writable);
 
 /*
  * Page everything back and make every mapping ordinary memory.  -ENOMEM: does
@@ -92,6 +98,12 @@ int pager_handover(struct swap_pager *pager, struct swap_error *error);
  * all references must be dropped, or be abandoned with the process.
  */
 void pager_stop(struct swap_pager *pager);
+
+/*
+ * Count a region as writable or not; a served one's mapping is for its process
+ * to change.  As swap_region_set_writable() where the mapping is ours.
+ */
+int pager_region_set_writable(struct swap_region *region, bool writable);
 
 /* The number of clients, for the snapshot. */
 void pager_set_clients(struct swap_pager *pager, unsigned n);

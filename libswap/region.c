@@ -256,7 +256,16 @@ region_new(struct region_table *table, struct swap_object *object,
 	region->can_poison = spec->can_poison;
 	region->poison = spec->poison;
 	region->poison_arg = spec->poison_arg;
+	region->writable = true;
+	pthread_mutex_init(&region->writable_lock, NULL);
 	return region;
+}
+
+static void
+region_free(struct swap_region *region)
+{
+	pthread_mutex_destroy(&region->writable_lock);
+	free(region);
 }
 
 int
@@ -273,11 +282,12 @@ region_join(struct region_table *table, struct swap_object *object,
 	rc = table_add(table, region);
 	pthread_mutex_unlock(&table->lock);
 	if (rc < 0) {
-		free(region);
+		region_free(region);
 		return rc;
 	}
 	atomic_fetch_add(&object->refs, 1);
 	object_lock(object);
+	object->nwriters++;
 	set = set_make(object->regions, NULL, region);
 	old = set != NULL ? set_replace(object, set) : NULL;
 	object_unlock(object);
@@ -292,6 +302,26 @@ region_join(struct region_table *table, struct swap_object *object,
 	}
 	*ret_region = region;
 	return 0;
+}
+
+int
+region_set_writable(struct swap_region *region, bool writable)
+{
+	struct swap_object *object = region->object;
+	int rc = 0;
+
+	pthread_mutex_lock(&region->writable_lock);
+	if (region->mapping != NULL)
+		rc = mapping_set_writable(region->mapping, writable);
+	if (rc == 0 && region->writable != writable) {
+		region->writable = writable;
+		object_lock(object);
+		object->nwriters = writable ? object->nwriters + 1 :
+				   object->nwriters - 1;
+		object_unlock(object);
+	}
+	pthread_mutex_unlock(&region->writable_lock);
+	return rc;
 }
 
 static bool
@@ -310,6 +340,7 @@ set_leave(struct swap_object *object, struct swap_region *region)
 	struct region_set *set, *old = NULL;
 
 	object_lock(object);
+	object->nwriters -= region->writable;
 	while (set_has(object->regions, region)) {
 		set = set_make(object->regions, region, NULL);
 		if (set != NULL) {
@@ -344,7 +375,7 @@ region_leave(struct swap_region *region)
 		atomic_fetch_sub(&object->core->budget.starving, 1);
 	if (!region->borrowed)
 		close(region->uffd);
-	free(region);
+	region_free(region);
 	object_unref(object);
 }
 

@@ -32,7 +32,10 @@ struct region_stream {
 	_Atomic unsigned window;
 };
 
-/* (c) constant; (a) atomic; (t) under the region table's lock. */
+/*
+ * (c) constant; (a) atomic; (t) under the region table's lock; (w) under
+ * writable_lock, the count of them in the object under that object's lock too.
+ */
 struct swap_region {
 	struct region_table *table;	/* (c) */
 	struct swap_object *object;	/* (c) one reference */
@@ -47,6 +50,8 @@ struct swap_region {
 	unsigned	 users;		/* (t) sets, and fault threads */
 	_Atomic bool	 starved;	/* (a) faults wait for free pages */
 	_Atomic bool	 gone;		/* (a) its process has ended */
+	pthread_mutex_t	 writable_lock;
+	bool		 writable;	/* (w) */
 	struct region_stream stream[REGION_STREAMS]; /* (a) hints */
 	_Atomic unsigned turn;		/* (a) the stream to give up next */
 	struct mapping	*mapping;	/* (c) in-process regions only */
@@ -136,6 +141,12 @@ void regions_poison(struct region_set *set, uint64_t page);
  * wanted them, in the regions that there are now.
  */
 void regions_unbusy(struct swap_object *object, uint64_t page, uint64_t n);
+
+/*
+ * Count the region as writable or not, after doing so to its mapping where that
+ * is in this process.  0, or what mprotect(2) gives.
+ */
+int region_set_writable(struct swap_region *region, bool writable);
 
 /* Is the page within the region? */
 static inline bool

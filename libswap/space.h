@@ -20,12 +20,29 @@
 
 #define SPACE_NONE		UINT64_MAX
 #define SPACE_DEVICES_MAX	256u
+#define SPACE_LATE_MAX		64u
 
 struct space_dev;
 
+/* Blocks that were freed while somebody else had the lock. */
+struct space_late {
+	uint64_t	block, n;
+	bool		reserve;	/* set aside again */
+};
+
+/* What is said once the lock is released. */
+struct space_news {
+	unsigned	what;		/* bits of space-alloc.c */
+	uint64_t	room, total;	/* blocks */
+	uint64_t	block, n;	/* a refused free */
+	int		error;		/* of it */
+	uint64_t	over;		/* given back, but not set aside */
+};
+
+/* Who needs both locks takes (l) first. */
 struct space {
 	struct log	 log;
-	pthread_mutex_t	 lock;
+	pthread_mutex_t	 lock;		/* (l) */
 	struct space_dev *dev[SPACE_DEVICES_MAX]; /* (l) by priority, high
 						      first */
 	unsigned	 ndev;		/* (l) */
@@ -35,11 +52,22 @@ struct space {
 	bool		 almost_full;	/* (l) */
 	bool		 full;		/* (l) an allocation has failed */
 	bool		 warned;	/* (l) said so, until space is back */
+	bool		 said;		/* (l) a warning is out */
 	struct arena	 table;		/* (l) device table for a successor */
-	uint64_t	reserved;	/* (l) of avail: set aside */
-	uint64_t	low, high;	/* (l) water marks; 0: by the size */
+	uint64_t	 serial;	/* (l) of the device attached last */
+	uint64_t	 reserved;	/* (l) blocks set aside, S4 */
+	uint64_t	 low, high;	/* (l) water marks; 0: by the size */
+	uint64_t	 almost_full_events, full_events; /* (l) */
+	uint64_t	 free_completed; /* (l) blocks */
+	struct space_news news;		/* (l) */
 	void		(*refilled)(void *arg);	/* space after being full */
 	void		*refilled_arg;
+	struct log_limit limit_almost, limit_full, limit_room;
+
+	pthread_mutex_t	 late_lock;	/* (f) a leaf */
+	_Atomic unsigned nlate;		/* (f); read without it */
+	uint64_t	 free_deferred;	/* (f) blocks */
+	struct space_late late[SPACE_LATE_MAX]; /* (f) */
 };
 
 /* @state_dirfd: where the device table lives, or -1 for memory only. */
@@ -79,9 +107,11 @@ const char *space_dev_path(const struct space_dev *dev);
 
 /*
  * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of the
- * highest priority that have room are walked round-robin; when none has a run
- * that long the wish is halved (FreeBSD swp_pager_getswapspace).  SPACE_NONE:
- * full, said once in the log.
+ * highest priority that have room are walked round-robin (FreeBSD
+ * swp_pager_getswapspace).  Where none of them has a run that long, FreeBSD
+ * halves the wish and walks again; here the first one with the longest run is
+ * taken.  SPACE_NONE: nothing is free that is not set aside, said once in the
+ * log.  O(devices), and one blist_alloc().
  */
 uint64_t space_alloc(struct space *s, unsigned want, unsigned *ret_n);
 
@@ -89,7 +119,12 @@ uint64_t space_alloc(struct space *s, unsigned want, unsigned *ret_n);
  * Set @n blocks aside, which space_alloc() then leaves alone, and give them
  * back: all or nothing, -ENOSPC.  space_alloc_reserved() allocates out of what
  * is set aside, which then is *ret_n less; it finds blocks unless devices have
- * gone since.
+ * gone since, or nothing is set aside.  Giving back more than is set aside is
+ * refused, with a message in the log.
+ *
+ * What is set aside is a number, not particular blocks.  It does not change
+ * when a device closes or disappears, even where fewer blocks are left: plain
+ * allocations then find nothing until there are more again.
  */
 int space_reserve(struct space *s, uint64_t n);
 void space_unreserve(struct space *s, uint64_t n);
@@ -99,10 +134,13 @@ uint64_t space_alloc_reserved(struct space *s, unsigned want,
 /*
  * Free blocks, all of one device.  Does not wait for the lock: while somebody
  * else has it, the range is noted down and freed by the next who has it
- * (FreeBSD swap_pager_unswapped: free_deferred, free_completed).
+ * (FreeBSD swap_pager_unswapped: free_deferred, free_completed).  Only when
+ * SPACE_LATE_MAX ranges are noted down already does it wait.
+ *
+ * Blocks that are not in use are refused, with a message in the log.
  */
 void space_free(struct space *s, uint64_t block, uint64_t n);
-/* Free them, and set them aside again. */
+/* Free them in the same way, and set them aside again. */
 void space_free_reserved(struct space *s, uint64_t block, uint64_t n);
 /* A write or read of them failed: never use them again. */
 void space_bad(struct space *s, uint64_t block, uint64_t n);
@@ -116,12 +154,18 @@ bool space_is_closing(struct space *s, uint64_t block);
 /* Is there so little left that blocks of clean pages should be given back? */
 bool space_is_tight(struct space *s);
 bool space_is_full(struct space *s);
-/* Once space has been full: the blocks that are free.  Else UINT64_MAX. */
+/*
+ * Once space has been full: the blocks that are free and not set aside.  Else
+ * UINT64_MAX.
+ */
 uint64_t space_room(struct space *s);
 
 /*
- * The low- and high-water marks in blocks; 0: by the size of the space.
- * -EINVAL where low is above high, with nothing changed.
+ * The low- and high-water marks in blocks; 0: by the size of the space, and
+ * then never on the wrong side of the other one.  They are compared with what
+ * is free and not set aside: below low, space is almost full until it is above
+ * high.  space_water() tells what was set.
+ * -EINVAL where low is above high, neither being 0, with nothing changed.
  */
 int space_set_water(struct space *s, uint64_t low, uint64_t high);
 void space_water(struct space *s, uint64_t *ret_low, uint64_t *ret_high);
@@ -139,7 +183,10 @@ void space_totals(struct space *s, struct space_totals *ret);
 int space_stats(struct space *s, struct swap_device_stats **ret, size_t *ret_n);
 size_t space_memory(struct space *s);
 
-/* As swap_pager_map(); the lock is held for short times only. */
+/*
+ * As swap_pager_map().  The lock is held for one window of the device at a
+ * time: at most a quarter of a million blocks, or 256 cells.
+ */
 int space_map(struct space *s, const char *spec, size_t ncells,
 	      unsigned cluster, struct swap_device_map *ret_map,
 	      struct swap_error *error);

@@ -2,9 +2,13 @@
 /*
  * The statistics snapshot of a pager.
  *
- * Devices, objects and counters are each consistent in themselves, not with
- * each other: no lock is held over the whole, so that taking a picture never
- * stops the paging that it shows.
+ * Devices, objects, users and counters are each consistent in themselves, not
+ * with each other: no lock is held over the whole, so that taking a picture
+ * never stops the paging that it shows.
+ *
+ * Memory for metadata is what the block lists hold, and what each object does,
+ * its swap map included.  What all maps have in their account, which is what
+ * the limit is compared with, is shown beside it and not added.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,8 +44,6 @@ fill_counters(const struct counters *from, struct swap_counters *to)
 	COPY(pageback_pages);
 	COPY(released_pages);
 	COPY(poisoned_pages);
-	COPY(free_deferred);
-	COPY(free_completed);
 #undef COPY
 }
 
@@ -79,12 +81,8 @@ fill_object(struct swap_object *object, void *arg)
 }
 
 static void
-fill_totals(struct swap_pager *pager, struct swap_stats *stats)
+fill_name(struct swap_pager *pager, struct swap_stats *stats)
 {
-	struct core *core = &pager->core;
-	unsigned shift = page_shift();
-	struct space_totals space;
-
 	format_cut(stats->provider, sizeof(stats->provider), "%s",
 		   pager->served ? "swapd" : "embed");
 	format_cut(stats->pager, sizeof(stats->pager), "%s", pager->name);
@@ -92,18 +90,76 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	stats->pid = getpid();
 	stats->page_bytes = (uint32_t)page_bytes();
 	stats->uptime_usec = now_usec() - pager->start_usec;
-	stats->ram_bytes = pager->ram_bytes;
-	stats->resident_bytes = atomic_load(&core->budget.used) << shift;
-	stats->wired_bytes = atomic_load(&core->budget.wired) << shift;
+	stats->clients = atomic_load(&pager->clients);
+}
+
+static void
+fill_space(struct core *core, struct swap_stats *stats)
+{
+	unsigned shift = page_shift();
+	struct space_totals space;
+
 	space_totals(&core->space, &space);
 	stats->swap_bytes = space.total << shift;
 	stats->swap_used_bytes = space.used << shift;
+	stats->set_aside_bytes = space.reserved << shift;
 	stats->almost_full = space.almost_full;
 	stats->full = space.full;
+	stats->counters.free_deferred = space.free_deferred;
+	stats->counters.free_completed = space.free_completed;
+	stats->counters.almost_full_events = space.almost_full_events;
+	stats->counters.full_events = space.full_events;
+}
+
+static void
+fill_metadata(struct core *core, struct swap_stats *stats)
+{
+	stats->map_bytes = atomic_load(&core->maps.used);
+	stats->map_limit_bytes = atomic_load(&core->maps.limit);
+	stats->metadata_full = atomic_load(&core->maps_full);
+	stats->counters.metadata_full_events =
+		atomic_load(&core->maps_full_events);
+	/* The objects' part comes with the objects. */
 	stats->metadata_bytes = space_memory(&core->space);
-	stats->clients = atomic_load(&pager->clients);
-	stats->cluster_pages = core->cluster;
+}
+
+static void
+fill_charge(struct core *core, struct swap_stats *stats)
+{
+	struct charge_totals charge;
+
+	charge_totals(&core->charge, &charge);
+	stats->overcommit = charge.overcommit;
+	stats->chargeable_bytes = core_chargeable(core);
+	stats->counters.charges_refused = charge.refused;
+}
+
+static void
+fill_totals(struct swap_pager *pager, struct swap_stats *stats)
+{
+	struct core *core = &pager->core;
+	unsigned shift = page_shift();
+
+	fill_name(pager, stats);
+	stats->ram_bytes = atomic_load(&pager->ram_bytes);
+	stats->resident_bytes = atomic_load(&core->budget.used) << shift;
+	stats->wired_bytes = atomic_load(&core->budget.wired) << shift;
+	stats->cluster_pages = atomic_load(&core->cluster);
 	fill_counters(&core->counters, &stats->counters);
+	fill_space(core, stats);
+	fill_metadata(core, stats);
+	fill_charge(core, stats);
+}
+
+/* Those that are shown add up to what is shown. */
+static int
+fill_users(struct core *core, struct swap_stats *stats)
+{
+	int rc = charge_stats(&core->charge, &stats->users, &stats->nusers);
+
+	for (size_t i = 0; i < stats->nusers; i++)
+		stats->charged_bytes += stats->users[i].charged_bytes;
+	return rc;
 }
 
 int
@@ -118,6 +174,8 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 	if (rc == 0)
 		rc = space_stats(&pager->core.space, &stats.devices,
 				 &stats.ndevices);
+	if (rc == 0)
+		rc = fill_users(&pager->core, &stats);
 	if (rc < 0) {
 		swap_stats_clear(&stats);
 		return rc;
@@ -131,7 +189,9 @@ swap_stats_clear(struct swap_stats *stats)
 {
 	free(stats->devices);
 	free(stats->objects);
+	free(stats->users);
 	stats->devices = NULL;
 	stats->objects = NULL;
-	stats->ndevices = stats->nobjects = 0;
+	stats->users = NULL;
+	stats->ndevices = stats->nobjects = stats->nusers = 0;
 }

@@ -72,6 +72,8 @@ struct swap_pager;
 
 /* Smallest RAM budget, in bytes, that a pager accepts. */
 #define SWAP_RAM_MIN		(UINT64_C(1) << 20)
+/* Largest RAM budget, and largest value of a tunable that is a size. */
+#define SWAP_SIZE_MAX		(UINT64_C(1) << 60)
 /* Most fault threads, and largest cluster in pages. */
 #define SWAP_FAULT_THREADS_MAX	64u
 #define SWAP_CLUSTER_MAX	64u
@@ -364,14 +366,22 @@ struct swap_tunable {
 	char	summary[80];
 };
 
-/* All of them, in a malloc()ed array.  -ENOMEM. */
+/*
+ * All of them, in a malloc()ed array.  A value can be given back to
+ * swap_pager_tune() as it is: sizes are plain numbers of bytes.  -ENOMEM.
+ */
 int swap_pager_tunables(struct swap_pager *pager,
 			struct swap_tunable **ret_tunables, size_t *ret_n);
 
 /*
- * Change one while the pager runs.  Sizes take K, M, G, T.
+ * Change one while the pager runs; the log tells of it.  Sizes take K, M, G, T.
+ *
+ * A smaller "ram" returns at once, and page-out works down to it; "overcommit"
+ * and "user_limit" decide about the next object and leave what there is alone.
+ *
  * Errors, with a sentence: -ENOENT no such tunable; -EINVAL not a value, or out
- * of its range; nothing has changed then.
+ * of its range; -EBUSY wired pages need more RAM than that; -ESHUTDOWN the
+ * pager has ended.  Nothing has changed then.
  */
 int swap_pager_tune(struct swap_pager *pager, const char *name,
 		    const char *value, struct swap_error *error);

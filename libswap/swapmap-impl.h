@@ -36,8 +36,7 @@ static inline uint64_t
 swapmap_block(uint64_t word)
 {
 	word &= SWAPMAP_VALUE;
-	if (word == 0)
-		return SWAPMAP_NONE;
+	/* 0 gives SWAPMAP_NONE. */
 	return word == SWAPMAP_VALUE ? SWAPMAP_POISON : word - 1;
 }
 
@@ -53,7 +52,8 @@ struct swapmap_start {
 	uint64_t	 npages;
 	uint32_t	 geometry[4];	/* the kind's, to be found equal */
 	_Atomic uint32_t root;		/* the kind's */
-	uint32_t	 unused[3];
+	uint32_t	 is_auto;	/* may change its kind */
+	_Atomic uint64_t word;		/* the kind's */
 	unsigned char	 caller[SWAPMAP_HEADER_MAX];
 };
 _Static_assert(sizeof(struct swapmap_start) <= SWAPMAP_START, "start too long");
@@ -69,28 +69,49 @@ struct swapmap_batch {
 /* Add the block of a slot that is already clear; @word is what it was. */
 void swapmap_batch_add(struct swapmap_batch *batch, uint64_t word);
 
+/* The same for @n consecutive blocks from that of @word; neither is poison. */
+void swapmap_batch_add_run(struct swapmap_batch *batch, uint64_t word,
+			   uint64_t n);
+
 struct swapmap_ops;
 
 /* What each kind keeps in the process; zero in a new map. */
 struct swapmap_array {
-	unsigned	 slot_bytes;	/* 4 or 8 */
-	uint64_t	 ntouched;	/* slots that the arena has grown to */
+	_Atomic uint32_t *entry;	/* the directory, in the arena */
+	char		*units;		/* the first one, behind it */
+	uint32_t	 nentries;
+	uint32_t	 unit_bytes;
+	uint32_t	 free_head;	/* units; 0: none */
+	uint64_t	 nfree;
+	uint64_t	 fresh;		/* from here on: never used */
+	uint64_t	 npromised;	/* free units that prepare() needs */
 };
+
+struct hash_order;
 
 struct swapmap_hash {
-	uint32_t	*bucket;	/* heads of chains; malloc()ed */
-	unsigned	 bucket_bits;	/* log2 of their number */
+	uint32_t	 nbuckets;
+	uint32_t	 mask;		/* a power of 2, less 1; >= nbuckets-1 */
 	uint32_t	 free_head;	/* clusters; 0: none */
 	uint64_t	 nfree;
-	uint64_t	 fresh;
+	uint64_t	 fresh;		/* from here on: never used */
 	uint64_t	 nclusters;	/* in chains */
+	struct hash_order *order;	/* clusters by page; may be NULL */
 };
 
+#define SWAPMAP_TRIE_CLASSES	5u
+
 struct swapmap_trie {
-	unsigned	 top;		/* level of the root */
-	uint32_t	 free_head;	/* nodes; 0: none */
-	uint64_t	 nfree;		/* length of the free list */
-	uint64_t	 fresh;		/* from here on: never used */
+	_Atomic uint32_t *table;	/* links of the highest level */
+	unsigned	 shift;		/* log2 of the pages under each */
+	unsigned	 table_bits;	/* log2 of the links */
+	uint64_t	 table_unit;	/* its place; 0: in the start */
+	uint32_t	 nlinks;	/* of the table: not 0 */
+	uint32_t	 ninner;	/* of the table: to inner nodes */
+	uint32_t	 grow_at;	/* try a larger one at so many */
+	uint32_t	 free_head[SWAPMAP_TRIE_CLASSES]; /* units; 0: none */
+	uint64_t	 nfree;		/* units in these lists */
+	uint64_t	 fresh;		/* from this unit on: never used */
 };
 
 struct swapmap {
@@ -99,9 +120,19 @@ struct swapmap {
 	uint64_t		 npages;
 	uint64_t		 count;		/* mapped pages */
 	struct arena		 arena;
-	bool			 is_auto;	/* may change its kind */
+	/*
+	 * Anonymous memory of the process alone, if the kind wants some: its
+	 * format() and load() create it, and charge it to arena.account if
+	 * that is set.  swapmap.c counts it in swapmap_memory(), charges it
+	 * in swapmap_open(), and destroys it.  base NULL: there is none.
+	 */
+	struct arena		 aside;
+	/* Of a map that chooses its kind itself, see swapmap-auto.c. */
+	bool			 is_auto;
 	int			 dirfd;		/* -1: none */
 	char			*name;		/* of the file; NULL: none */
+	uint64_t		 few;		/* mapped pages: fewer, or */
+	uint64_t		 many;		/* more: consider a switch */
 	union {
 		struct swapmap_array array;
 		struct swapmap_hash  hash;
@@ -125,6 +156,7 @@ struct swapmap_ops {
 	int	 (*load)(struct swapmap *map);
 	/* Free what the process keeps beside the arena; NULL: nothing. */
 	void	 (*release)(struct swapmap *map);
+	/* A slot with a value may come with SWAPMAP_HELD or without it. */
 	uint64_t (*get)(const struct swapmap *map, uint64_t page);
 	int	 (*set)(struct swapmap *map, uint64_t page, uint64_t word,
 			uint64_t *ret_old);
@@ -133,16 +165,35 @@ struct swapmap_ops {
 	bool	 (*find)(const struct swapmap *map, uint64_t page,
 			 uint64_t *ret_page, uint64_t *ret_word);
 	/*
-	 * Visit the slots that are not all zero bits, in page order: slots
-	 * that are only held too.  Stops at the first non-zero.
+	 * Visit slots in page order, as far as the first call that returns
+	 * non-zero, and return that.  @raw: all slots that are not all zero
+	 * bits, those that are only held too, and @fn gets their words.  Not
+	 * @raw: those with a value, and @fn gets swapmap_block() of it.
 	 */
 	int	 (*each)(const struct swapmap *map, uint64_t page, uint64_t n,
-			 int (*fn)(void *arg, uint64_t page, uint64_t word),
-			 void *arg);
+			 bool raw, swapmap_each_fn *fn, void *arg);
+	/* @batch NULL: nobody wants to know the blocks. */
 	uint64_t (*clear)(struct swapmap *map, uint64_t page, uint64_t n,
 			  struct swapmap_batch *batch);
 	int	 (*check)(const struct swapmap *map);
 };
+
+/*
+ * Set up an empty map of a kind in *map; only ops, is_auto, few and many of it
+ * are used.  The rest is as with swapmap_create().
+ */
+int swapmap_build(struct swapmap *map, const struct swapmap_spec *spec);
+
+/* Free all that a map holds, but not the structure, nor the file. */
+void swapmap_release(struct swapmap *map);
+
+/*
+ * What a map that chooses itself is at first; when it is to consider a switch
+ * from now on; and consider one.
+ */
+const struct swapmap_ops *swapmap_auto_first(uint64_t npages);
+void swapmap_auto_watch(struct swapmap *map);
+void swapmap_auto_consider(struct swapmap *map);
 
 extern const struct swapmap_ops swapmap_array_ops;
 extern const struct swapmap_ops swapmap_hash_ops;

@@ -2,358 +2,555 @@
 /*
  * swapmap-trie.c - swap maps of kind trie
  *
- * A radix tree over page numbers.  Leaves hold 16 slots of 8 bytes, inner
- * nodes hold the indices of 32 children of 4 bytes; both take NODE_BYTES, so
- * that there is one pool of nodes, and a node that is freed anywhere serves
- * anywhere.  A node's index is its place in the arena in units of NODE_BYTES;
- * the start of the arena takes the first NODE_FIRST of them, which leaves 0
- * for "none".  The height follows from the number of pages and does not change:
+ * A radix tree over page numbers, with a wide root and with small containers
+ * where pages are few (a "burst trie"):
  *
- *	pages	16	512	16Ki	512Ki	16Mi	512Mi	...	2^40
- *	top	0	1	2	3	4	5		8
+ *	table	the root: one link for each 2^shift pages
+ *	inner	64 links, for the next 6 bits of the page number
+ *	leaf	64 slots, for the last 6 bits
+ *	bag	(key, word) pairs in no order: all that there is under a link
+ *		anywhere in the tree, as long as they are 21 at most
  *
- * Which nodes are free is known to the process alone: a list through the free
- * nodes below `fresh', and all nodes from there on.  A successor finds it out
- * by walking the tree.
+ * A link is 32 bits: a place in the arena in units of 32 bytes, and whether a
+ * bag is there; 0 is none.  What is not a bag is a leaf where 2^6 pages are
+ * under the link, an inner node elsewhere.  A bag has room for 2, 5, 10 or 21
+ * pairs in 32 to 256 bytes; it is replaced by a larger one when it is full, and
+ * the largest bursts: into a leaf, or into an inner node with bags below.  So
+ * a page alone costs some 20 bytes, wherever it is, and a dense range 8.1.  A
+ * page behind a leaf that is used up to its end gets a leaf at once: that is
+ * how maps fill in order.
+ *
+ * The table is in the start of the arena at first, with up to 512 links.  When
+ * half of its links lead to inner nodes, a table with 64 times as many takes
+ * their place, up to 2^19.  So most lookups are a load from the table and one
+ * from a leaf or bag.  A summary with a bit for each link lets searches skip what
+ * is not there.  The table does not shrink.
+ *
+ * Which nodes are free is known to the process alone (swapmap-trie-build.c).
+ * A successor finds it out by walking the tree (swapmap-trie-check.c).
  *
  * Invariants.
- *   T1  Every index in the tree is in [NODE_FIRST, fresh), and no node is
- *	 reached twice.
- *   T2  A node below `fresh' is in the tree or in the free list, not in both.
- *   T3  No node of the tree is empty, and so the empty tree has no root.
- *   T4  No slot and no child stands for pages beyond the last.
- *   T5  count is the number of slots with a value.
- *   T6  The way to a slot with SWAPMAP_HELD exists: the bit makes its leaf
- *	 not empty, and swapmap_clear() leaves it alone.  So whoever prepared
- *	 a page finds its slot, and needs no node to set it.
+ *   T1  Every node of the tree is between the start and `fresh', at a multiple
+ *	 of its size, and no unit belongs to two.
+ *   T2  A unit below `fresh' is in the tree or in a free list, not in both.
+ *   T3  No node of the tree is empty, except the table.
+ *   T4  No slot, no pair and no link stands for pages beyond the last alone.
+ *   T5  count is the number of slots and pairs with a value.
+ *   T6  A slot or pair with SWAPMAP_HELD makes its node not empty, and
+ *	 swapmap_clear() leaves it alone; whoever moves pairs moves these too.
+ *	 So whoever prepared a page finds a slot, and needs no node to set it.
+ *   T7  A pair has the key KEY_NONE just where its word is 0.  No two pairs of
+ *	 a bag have the same key.
+ *   T8  nlinks, ninner and the summary say what the links of the table say.
+ *   T9  Where the table is not in the start, the start's place for it is zero.
  *
  * Crashes.  A process can die between any two instructions; its stores up to
- * there are in the file, in program order.  A node is zeroed before it is
- * linked, and unlinked before it is used for anything else, so a successor
- * always finds a tree: T1, T4, and in every slot the old word or the new.  What
- * it may find besides is empty nodes, and held slots that nobody holds any
- * more; trie_load() frees them.
+ * there are in the file, in program order.  A node is filled before it is
+ * linked, by one store, and unlinked before it is used for anything else.  A
+ * key is stored before its word, and taken away after it.  A successor finds
+ * a tree: T1, T4, and for every page the old word or the new.  What it may find
+ * besides is empty nodes, keys without words, a summary with bits too many,
+ * rests of the first table, and held slots that nobody holds any more;
+ * trie_load() tidies up.
  *
- * Cost.  get and set: one node a level.  Memory: 8.3 bytes a page where pages
- * are dense, at most 128 bytes times the depth for a page alone.  Nodes are
- * reused, the arena does not shrink.  Address space: what a full tree needs,
- * at most 512 GiB (2^32 nodes, or 2^36 mapped pages).
+ * Cost.  Memory: a bag is half to all full.  Nodes are reused, the arena does
+ * not shrink.  A pair that grows its bag, or bursts it, costs the copying of at
+ * most 21; growing the table is one pass over it, for 2^18 links some
+ * milliseconds.  Limits: 64 GiB of arena (2^33 mapped pages in leaves).
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "compiler.h"
-#include "swapmap-impl.h"
+#include "swapmap-trie.h"
 
-#define LEAF_BITS	4u
-#define INNER_BITS	5u
-#define LEAF_SLOTS	(1u << LEAF_BITS)
-#define INNER_SLOTS	(1u << INNER_BITS)
-#define NODE_BYTES	128u
-#define NODE_FIRST	(SWAPMAP_START / NODE_BYTES)
-#define NODES_MAX	(UINT64_C(1) << 32)
-
-union node {
-	_Atomic uint64_t slot[LEAF_SLOTS];	/* level 0 */
-	_Atomic uint32_t child[INNER_SLOTS];	/* the levels above */
-	uint32_t	 next_free;		/* in the free list */
-};
-_Static_assert(sizeof(union node) == NODE_BYTES, "a node's size is wrong");
-
-/* ---------------------------------------------------------- arithmetic */
-
-/* log2 of the pages under a node at @level. */
-static unsigned
-span_bits(unsigned level)
+/* log2 of the pages, rounded up, and at least a leaf. */
+unsigned
+trie_bits(uint64_t npages)
 {
-	return LEAF_BITS + INNER_BITS * level;
+	unsigned bits = NODE_BITS;
+
+	while ((npages - 1) >> bits != 0)
+		bits++;
+	return bits;
 }
 
-/* log2 of the pages under one entry, slot or child, of a node at @level. */
-static unsigned
-entry_bits(unsigned level)
+/* log2 of the links of the first table. */
+unsigned
+trie_first_bits(unsigned bits)
 {
-	return level == 0 ? 0 : span_bits(level - 1);
+	unsigned first = (bits - NODE_BITS) % NODE_BITS;
+
+	if (bits >= first + 2 * NODE_BITS &&
+	    first + NODE_BITS <= TABLE_HERE_BITS)
+		first += NODE_BITS;
+	return first;
 }
 
-static unsigned
-entries(unsigned level)
-{
-	return level == 0 ? LEAF_SLOTS : INNER_SLOTS;
-}
-
-/* The entry of a node at @level that leads to @page. */
-static unsigned
-entry_of(unsigned level, uint64_t page)
-{
-	return (unsigned)(page >> entry_bits(level)) & (entries(level) - 1);
-}
-
-/* The first page under an entry of a node that begins with page @base. */
-static uint64_t
-entry_page(unsigned level, uint64_t base, unsigned entry)
-{
-	return base + ((uint64_t)entry << entry_bits(level));
-}
-
-/* The first entry of the node at @base that reaches @page or what follows. */
-static unsigned
-entry_from(unsigned level, uint64_t base, uint64_t page)
-{
-	return page <= base ? 0 : (unsigned)((page - base) >>
-					     entry_bits(level));
-}
-
-/* The last entry that reaches @page or what precedes; @page >= @base. */
-static unsigned
-entry_to(unsigned level, uint64_t base, uint64_t page)
-{
-	return (unsigned)min_u64((page - base) >> entry_bits(level),
-				 entries(level) - 1);
-}
-
-/* The level of the root. */
-static unsigned
-top_level(uint64_t npages)
-{
-	unsigned level = 0;
-
-	while ((npages - 1) >> span_bits(level) != 0)
-		level++;
-	return level;
-}
-
+/*
+ * Address space is cheap: more than the nodes need in the worst case that is
+ * known, where all pages first are in small bags.
+ */
 static size_t
 trie_reserve(uint64_t npages)
 {
-	uint64_t nodes = NODE_FIRST;
-
-	for (unsigned level = 0; level <= top_level(npages); level++)
-		nodes += ((npages - 1) >> span_bits(level)) + 1;
-	return (size_t)min_u64(nodes, NODES_MAX) * NODE_BYTES;
+	return (size_t)min_u64(SWAPMAP_START + (UINT64_C(1) << 16) +
+			       128 * npages, UNITS_MAX * UNIT_BYTES);
 }
 
-/* --------------------------------------------------------------- nodes */
-
-static union node *
-node_at(const struct swapmap *map, uint64_t index)
+void
+trie_geometry(const struct swapmap *map, uint32_t ret_geometry[4])
 {
-	return (void *)(map->arena.base + index * NODE_BYTES);
+	ret_geometry[0] = UNIT_BYTES;
+	ret_geometry[1] = NODE_ENTRIES;
+	ret_geometry[2] = BAG_MAX;
+	ret_geometry[3] = TABLE_HERE << 8 | trie_bits(map->npages);
 }
 
-static uint32_t
-link_load(const _Atomic uint32_t *link)
-{
-	return atomic_load_explicit(link, memory_order_acquire);
-}
-
-static uint64_t
-slot_load(const _Atomic uint64_t *slot)
-{
-	return atomic_load_explicit(slot, memory_order_acquire);
-}
-
-static void
-slot_store(_Atomic uint64_t *slot, uint64_t word)
-{
-	atomic_store_explicit(slot, word, memory_order_release);
-}
-
-/* Both kinds of node are empty when all their bytes are zero. */
-static bool
-node_is_empty(const union node *node)
-{
-	uint64_t any = 0;
-
-	for (unsigned i = 0; i < LEAF_SLOTS; i++)
-		any |= slot_load(&node->slot[i]);
-	return any == 0;
-}
-
-/* Make sure that @n nodes can be taken. */
 static int
-nodes_ensure(struct swapmap *map, uint64_t n)
+trie_format(struct swapmap *map)
 {
-	if (n <= map->trie.nfree)
-		return 0;
-	return arena_grow(&map->arena, (size_t)(map->trie.fresh + n - map->trie.nfree) *
-			  NODE_BYTES);
+	map->trie.fresh = UNIT_FIRST;
+	trie_geometry(map, map->start->geometry);
+	trie_table_set(map, 0, trie_first_bits(trie_bits(map->npages)));
+	trie_table_count(map);
+	return 0;
 }
 
-/* Take a node, zeroed; the caller has ensured that there is one. */
-static uint32_t
-node_take(struct swapmap *map)
-{
-	uint32_t index;
+/* --------------------------------------------------------------- slots */
 
-	if (map->trie.nfree > 0) {
-		index = map->trie.free_head;
-		map->trie.free_head = node_at(map, index)->next_free;
-		map->trie.nfree--;
-	} else {
-		index = (uint32_t)map->trie.fresh++;
+static _Atomic uint64_t *
+bag_find(const struct trie_bag *bag, uint32_t key)
+{
+	unsigned capacity = bag_capacity(bag->class);
+
+	for (unsigned i = 0; i < capacity; i++) {
+		if (atomic_load_explicit(&bag->key[i], memory_order_relaxed) ==
+		    key)
+			return &bag_words(bag)[i];
 	}
-	memset(node_at(map, index), 0, NODE_BYTES);
-	return index;
+	return NULL;
 }
 
-static void
-node_give(struct swapmap *map, uint32_t index)
+/* Does a link with so many pages under it lead to a leaf? */
+static inline bool
+is_leaf(uint32_t link, unsigned shift)
 {
-	node_at(map, index)->next_free = map->trie.free_head;
-	map->trie.free_head = index;
-	map->trie.nfree++;
+	return shift == NODE_BITS && link != 0 && (link & LINK_BAG) == 0;
 }
 
-/* Free the node behind @link if it is empty. */
-static void
-node_prune(struct swapmap *map, _Atomic uint32_t *link)
+static inline _Atomic uint64_t *
+leaf_slot(const struct swapmap *map, uint32_t link, uint64_t page)
 {
-	uint32_t index = link_load(link);
+	struct trie_leaf *leaf = node_of(map, link);
 
-	if (!node_is_empty(node_at(map, index)))
-		return;
-	atomic_store_explicit(link, 0, memory_order_release);
-	/* The node must not change before it is out of the tree. */
-	atomic_signal_fence(memory_order_seq_cst);
-	node_give(map, index);
+	return &leaf->slot[entry_of(page, 0)];
 }
 
-/* -------------------------------------------------------------- leaves */
-
-/* The leaf of @page; NULL: there is none. */
-static union node *
-leaf_find(const struct swapmap *map, uint64_t page)
+/* The slot of a page, in a leaf or a bag; NULL: it has none. */
+static inline _Atomic uint64_t *
+slot_find(const struct swapmap *map, uint64_t page)
 {
-	uint32_t index = link_load(&map->start->root);
+	unsigned shift = map->trie.shift;
+	uint32_t link = link_load(&map->trie.table[page >> shift]);
 
-	for (unsigned level = map->trie.top; level > 0 && index != 0; level--)
-		index = link_load(&node_at(map, index)->
-				  child[entry_of(level, page)]);
-	return index == 0 ? NULL : node_at(map, index);
+	/* The usual case in a dense map. */
+	if (swap_likely(is_leaf(link, shift)))
+		return leaf_slot(map, link, page);
+	while (link != 0) {
+		if ((link & LINK_BAG) != 0)
+			return bag_find(node_of(map, link),
+					key_of(page, shift));
+		shift -= NODE_BITS;
+		if (shift == 0)
+			return leaf_slot(map, link, page);
+		link = link_load(&((struct trie_inner *)node_of(map, link))->
+				 link[entry_of(page, shift)]);
+	}
+	return NULL;
 }
 
-/* The leaf of @page, with the nodes on the way to it made if need be. */
+/* Is the page before the first, or behind the last, of a new leaf in a leaf? */
+static bool
+goes_on(const struct swapmap *map, const _Atomic uint32_t *link, uint64_t page)
+{
+	const struct trie_leaf *leaf;
+	uint32_t before;
+
+	/* The first link of a node has its neighbour elsewhere. */
+	if (entry_of(page, 0) != 0 || page == 0 ||
+	    entry_of(page, NODE_BITS) == 0)
+		return false;
+	before = link_load(link - 1);
+	if (before == 0 || (before & LINK_BAG) != 0)
+		return false;
+	leaf = node_of(map, before);
+	return slot_load(&leaf->slot[NODE_ENTRIES - 1]) != 0;
+}
+
+/*
+ * Something for @page where there is nothing; @n pages from it on will be set.
+ */
 static int
-leaf_make(struct swapmap *map, uint64_t page, union node **ret_leaf)
+link_fill(struct swapmap *map, _Atomic uint32_t *link, unsigned shift,
+	  uint64_t page, uint64_t n)
 {
-	_Atomic uint32_t *link = &map->start->root;
-	unsigned level = map->trie.top;
+	struct trie_pair pair = { .key = key_of(page, shift) };
+	uint64_t n_here = min_u64(n, NODE_ENTRIES - entry_of(page, 0));
+	uint32_t made;
+	int r;
 
-	for (;; level--) {
-		uint32_t index = link_load(link);
+	if (shift == NODE_BITS &&
+	    (n_here > BAG_MAX || goes_on(map, link, page)))
+		r = trie_node_make(map, CLASS_LEAF, &made);
+	else if (shift > BAG_SHIFT_MAX || n_here > BAG_MAX)
+		r = trie_node_make(map, CLASS_INNER, &made);
+	else
+		r = trie_build(map, &pair, 1, shift, &made);
+	if (r == 0)
+		trie_link(map, link, shift, made);
+	return r;
+}
 
-		if (index == 0) {
-			/* All levels below are missing as well. */
-			int r = nodes_ensure(map, level + 1);
+/* Replace a full bag by something that has room for @page as well. */
+static int
+bag_enlarge(struct swapmap *map, _Atomic uint32_t *link, unsigned shift,
+	    uint64_t page)
+{
+	struct trie_pair pair[BAG_MAX + 1];
+	uint32_t old = link_load(link), made;
+	const struct trie_bag *bag = node_of(map, old);
+	unsigned n = trie_bag_pairs(bag, pair), class = bag->class;
+	int r;
 
-			if (r < 0)
-				return r;
-			index = node_take(map);
-			atomic_store_explicit(link, index,
+	pair[n].key = key_of(page, shift);
+	pair[n].word = 0;
+	r = trie_build(map, pair, n + 1, shift, &made);
+	if (r < 0)
+		return r;
+	trie_link(map, link, shift, made);
+	/* The bag must not change before it is out of the tree. */
+	store_barrier();
+	trie_give(map, link_unit(old), class);
+	return 0;
+}
+
+/* Find or make the slot of a page in a bag; NULL: the bag is full. */
+static _Atomic uint64_t *
+bag_slot(struct trie_bag *bag, uint32_t key)
+{
+	_Atomic uint64_t *slot = bag_find(bag, key);
+	unsigned capacity = bag_capacity(bag->class);
+
+	if (slot != NULL)
+		return slot;
+	for (unsigned i = 0; i < capacity; i++) {
+		if (bag->key[i] == KEY_NONE) {
+			atomic_store_explicit(&bag->key[i], key,
 					      memory_order_release);
+			return &bag_words(bag)[i];
 		}
-		if (level == 0) {
-			*ret_leaf = node_at(map, index);
+	}
+	return NULL;
+}
+
+/*
+ * The slot of a page, made if need be: then it has no word, and must get one
+ * at once.  The caller is going to set @n pages from @page.
+ */
+static int
+slot_make(struct swapmap *map, uint64_t page, uint64_t n,
+	  _Atomic uint64_t **ret_slot)
+{
+	unsigned shift = map->trie.shift;
+	_Atomic uint32_t *at = &map->trie.table[page >> shift];
+
+	for (;;) {
+		uint32_t link = link_load(at);
+		int r = 0;
+
+		if (link == 0) {
+			r = link_fill(map, at, shift, page, n);
+		} else if ((link & LINK_BAG) != 0) {
+			*ret_slot = bag_slot(node_of(map, link),
+					     key_of(page, shift));
+			if (*ret_slot != NULL)
+				return 0;
+			r = bag_enlarge(map, at, shift, page);
+		} else if (shift == NODE_BITS) {
+			*ret_slot = leaf_slot(map, link, page);
 			return 0;
+		} else {
+			struct trie_inner *inner = node_of(map, link);
+
+			shift -= NODE_BITS;
+			at = &inner->link[entry_of(page, shift)];
 		}
-		link = &node_at(map, index)->child[entry_of(level, page)];
+		if (r < 0)
+			return r;
 	}
 }
 
 /* -------------------------------------------------------------- sweeps */
 
-/* Does something to all slots of a range, and frees what gets empty. */
+/* Clears a range, or ends what is prepared there, and frees what gets empty. */
 struct sweep {
 	struct swapmap		*map;
 	uint64_t		 first;
 	uint64_t		 last;
-	void			 (*slot)(struct sweep *sweep,
-					 _Atomic uint64_t *slot);
+	bool			 unhold;	/* do not clear */
 	struct swapmap_batch	*batch;		/* NULL: not wanted */
 	uint64_t		 nmapped;
 };
 
+/* The first page under a link that is in the range, less the link's @base. */
+static uint64_t
+sweep_first(const struct sweep *sweep, uint64_t base)
+{
+	return sweep->first > base ? sweep->first - base : 0;
+}
+
+/* The last, of 2^shift pages. */
+static uint64_t
+sweep_last(const struct sweep *sweep, uint64_t base, unsigned shift)
+{
+	return min_u64(sweep->last - base, (UINT64_C(1) << shift) - 1);
+}
+
+static bool
+leaf_is_empty(const struct trie_leaf *leaf, unsigned first, unsigned last)
+{
+	/* What is next to the range that was swept is probably there. */
+	for (unsigned i = last + 1; i < NODE_ENTRIES; i++) {
+		if (slot_load(&leaf->slot[i]) != 0)
+			return false;
+	}
+	for (unsigned i = first; i-- > 0;) {
+		if (slot_load(&leaf->slot[i]) != 0)
+			return false;
+	}
+	/* Held slots are left of the range itself. */
+	for (unsigned i = first; i <= last; i++) {
+		if (slot_load(&leaf->slot[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
 static void
-sweep_node(struct sweep *sweep, _Atomic uint32_t *link, unsigned level,
+leaf_unhold(struct trie_leaf *leaf, unsigned first, unsigned last)
+{
+	for (unsigned i = first; i <= last; i++) {
+		uint64_t word = slot_load(&leaf->slot[i]);
+
+		if ((word & SWAPMAP_HELD) != 0)
+			slot_store(&leaf->slot[i], word & SWAPMAP_VALUE);
+	}
+}
+
+/*
+ * Clear the slot @at with @word, and what follows it with consecutive blocks
+ * as far as @last; returns how many.
+ */
+static unsigned
+leaf_clear_run(struct sweep *sweep, struct trie_leaf *leaf, unsigned at,
+	       unsigned last, uint64_t word)
+{
+	uint64_t value = word & SWAPMAP_VALUE;
+	unsigned i = at + 1;
+
+	slot_store(&leaf->slot[at], word & SWAPMAP_HELD);
+	if (value == SWAPMAP_VALUE)
+		return 1;
+	for (; i <= last; i++) {
+		uint64_t next = slot_load(&leaf->slot[i]);
+
+		/* Neither held nor poison. */
+		if (next != value + (i - at) || next >= SWAPMAP_VALUE)
+			break;
+		slot_store(&leaf->slot[i], 0);
+	}
+	if (sweep->batch != NULL)
+		swapmap_batch_add_run(sweep->batch, value, i - at);
+	return i - at;
+}
+
+static void
+leaf_clear(struct sweep *sweep, struct trie_leaf *leaf, unsigned first,
+	   unsigned last)
+{
+	for (unsigned i = first; i <= last;) {
+		uint64_t word = slot_load(&leaf->slot[i]);
+		unsigned n = 1;
+
+		if ((word & SWAPMAP_VALUE) != 0) {
+			n = leaf_clear_run(sweep, leaf, i, last, word);
+			sweep->nmapped += n;
+		}
+		i += n;
+	}
+}
+
+static bool
+sweep_leaf(struct sweep *sweep, struct trie_leaf *leaf, uint64_t base)
+{
+	unsigned first = (unsigned)sweep_first(sweep, base);
+	unsigned last = (unsigned)sweep_last(sweep, base, NODE_BITS);
+
+	if (sweep->unhold)
+		leaf_unhold(leaf, first, last);
+	else
+		leaf_clear(sweep, leaf, first, last);
+	return leaf_is_empty(leaf, first, last);
+}
+
+/* One pair of a bag. */
+static void
+pair_sweep(struct sweep *sweep, struct trie_bag *bag, unsigned i)
+{
+	_Atomic uint64_t *slot = &bag_words(bag)[i];
+	uint64_t old = slot_load(slot);
+	uint64_t word = old & (sweep->unhold ? SWAPMAP_VALUE : SWAPMAP_HELD);
+
+	slot_store(slot, word);
+	if (word == 0)
+		atomic_store_explicit(&bag->key[i], KEY_NONE,
+				      memory_order_release);
+	if (sweep->unhold || (old & SWAPMAP_VALUE) == 0)
+		return;
+	sweep->nmapped++;
+	if (sweep->batch != NULL)
+		swapmap_batch_add(sweep->batch, old);
+}
+
+/* The entry of the least key from @first to @last; false: there is none. */
+static bool
+bag_next(const struct trie_bag *bag, uint64_t first, uint64_t last,
+	 unsigned *ret_entry)
+{
+	unsigned capacity = bag_capacity(bag->class);
+	uint64_t least = last + 1;
+
+	for (unsigned i = 0; i < capacity; i++) {
+		uint32_t key = bag->key[i];
+
+		if (key >= first && key < least) {
+			least = key;
+			*ret_entry = i;
+		}
+	}
+	return least <= last;
+}
+
+/* Pages in their order; a crash left keys without words, which go too. */
+static bool
+sweep_bag(struct sweep *sweep, struct trie_bag *bag, uint64_t base,
+	  unsigned shift)
+{
+	uint64_t first = sweep_first(sweep, base);
+	uint64_t last = sweep_last(sweep, base, shift);
+	unsigned i = 0;
+
+	while (bag_next(bag, first, last, &i)) {
+		first = (uint64_t)bag->key[i] + 1;
+		pair_sweep(sweep, bag, i);
+	}
+	return !bag_next(bag, 0, KEY_NONE - 1, &i);
+}
+
+static bool
+inner_is_empty(const struct trie_inner *inner)
+{
+	for (unsigned i = 0; i < NODE_ENTRIES; i++) {
+		if (link_load(&inner->link[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void sweep_link(struct sweep *sweep, _Atomic uint32_t *link,
+		       unsigned shift, uint64_t base);
+
+static bool
+sweep_inner(struct sweep *sweep, struct trie_inner *inner, uint64_t base,
+	    unsigned shift)
+{
+	unsigned below = shift - NODE_BITS;
+	unsigned last = (unsigned)(sweep_last(sweep, base, shift) >> below);
+	unsigned i = (unsigned)(sweep_first(sweep, base) >> below);
+
+	for (; i <= last; i++)
+		sweep_link(sweep, &inner->link[i], below,
+			   base + ((uint64_t)i << below));
+	return inner_is_empty(inner);
+}
+
+/* What is behind a link, which has 2^shift pages from @base under it. */
+static void
+sweep_link(struct sweep *sweep, _Atomic uint32_t *at, unsigned shift,
 	   uint64_t base)
 {
-	uint32_t index = link_load(link);
-	unsigned i, last;
-	union node *node;
+	uint32_t link = link_load(at);
+	unsigned class = CLASS_LEAF;
+	void *node;
+	bool empty;
 
-	if (index == 0)
+	if (link == 0)
 		return;
-	node = node_at(sweep->map, index);
-	last = entry_to(level, base, sweep->last);
-	for (i = entry_from(level, base, sweep->first); i <= last; i++) {
-		if (level == 0)
-			sweep->slot(sweep, &node->slot[i]);
-		else
-			sweep_node(sweep, &node->child[i], level - 1,
-				   entry_page(level, base, i));
+	node = node_of(sweep->map, link);
+	if ((link & LINK_BAG) != 0) {
+		class = ((struct trie_bag *)node)->class;
+		empty = sweep_bag(sweep, node, base, shift);
+	} else if (shift == NODE_BITS) {
+		empty = sweep_leaf(sweep, node, base);
+	} else {
+		class = CLASS_INNER;
+		empty = sweep_inner(sweep, node, base, shift);
 	}
-	node_prune(sweep->map, link);
+	if (!empty)
+		return;
+	trie_link(sweep->map, at, shift, 0);
+	/* The node must not change before it is out of the tree. */
+	store_barrier();
+	trie_give(sweep->map, link_unit(link), class);
+}
+
+/* The first link from @i on that may lead somewhere; beyond the last: none. */
+static uint64_t
+table_next(const struct swapmap *map, uint64_t i)
+{
+	const _Atomic uint64_t *summary = table_summary(map);
+	uint64_t n = table_links(map), word;
+
+	if (i >= n)
+		return n;
+	word = slot_load(&summary[i / 64]) >> (i % 64) << (i % 64);
+	for (i &= ~UINT64_C(63); word == 0; word = slot_load(&summary[i / 64])) {
+		i += 64;
+		if (i >= n)
+			return n;
+	}
+	return i + (unsigned)__builtin_ctzll(word);
 }
 
 static void
 sweep_run(struct sweep *sweep)
 {
 	struct swapmap *map = sweep->map;
+	unsigned shift = map->trie.shift;
+	uint64_t i = sweep->first >> shift, last = sweep->last >> shift;
 
-	sweep_node(sweep, &map->start->root, map->trie.top, 0);
-}
-
-static void
-slot_clear(struct sweep *sweep, _Atomic uint64_t *slot)
-{
-	uint64_t word = slot_load(slot);
-
-	if ((word & SWAPMAP_VALUE) == 0)
-		return;
-	slot_store(slot, word & SWAPMAP_HELD);
-	sweep->nmapped++;
-	if (sweep->batch != NULL)
-		swapmap_batch_add(sweep->batch, word);
-}
-
-static void
-slot_unhold(struct sweep *sweep, _Atomic uint64_t *slot)
-{
-	uint64_t word = slot_load(slot);
-
-	(void)sweep;
-	if ((word & SWAPMAP_HELD) != 0)
-		slot_store(slot, word & SWAPMAP_VALUE);
+	for (i = table_next(map, i); i <= last; i = table_next(map, i + 1))
+		sweep_link(sweep, &map->trie.table[i], shift, i << shift);
 }
 
 /* ---------------------------------------------------------- operations */
 
-static void
-geometry(const struct swapmap *map, uint32_t ret_geometry[4])
-{
-	ret_geometry[0] = NODE_BYTES;
-	ret_geometry[1] = LEAF_SLOTS;
-	ret_geometry[2] = INNER_SLOTS;
-	ret_geometry[3] = map->trie.top;
-}
-
-static int
-trie_format(struct swapmap *map)
-{
-	map->trie.top = top_level(map->npages);
-	map->trie.fresh = NODE_FIRST;
-	geometry(map, map->start->geometry);
-	return 0;
-}
-
 static uint64_t
 trie_get(const struct swapmap *map, uint64_t page)
 {
-	const union node *leaf = leaf_find(map, page);
+	const _Atomic uint64_t *slot = slot_find(map, page);
 
-	return leaf == NULL ? 0 : slot_load(&leaf->slot[entry_of(0, page)]);
+	return slot == NULL ? 0 : slot_load(slot);
 }
 
 static uint64_t
@@ -362,18 +559,29 @@ trie_clear(struct swapmap *map, uint64_t page, uint64_t n,
 {
 	struct sweep sweep = {
 		.map = map, .first = page, .last = page + n - 1,
-		.slot = slot_clear, .batch = batch,
+		.batch = batch,
 	};
 
 	sweep_run(&sweep);
 	return sweep.nmapped;
 }
 
+void
+trie_unprepare(struct swapmap *map, uint64_t page, uint64_t n)
+{
+	struct sweep sweep = {
+		.map = map, .first = page, .last = page + n - 1,
+		.unhold = true,
+	};
+
+	sweep_run(&sweep);
+}
+
 static int
 trie_set(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
 {
+	uint32_t link = link_load(&map->trie.table[page >> map->trie.shift]);
 	_Atomic uint64_t *slot;
-	union node *leaf;
 	int r;
 
 	if (word == 0) {
@@ -381,75 +589,107 @@ trie_set(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
 		(void)trie_clear(map, page, 1, NULL);
 		return 0;
 	}
-	r = leaf_make(map, page, &leaf);
-	if (r < 0)
+	if (is_leaf(link, map->trie.shift)) {
+		slot = leaf_slot(map, link, page);
+		*ret_old = slot_load(slot);
+		slot_store(slot, word);
+		return 0;
+	}
+	r = slot_make(map, page, 1, &slot);
+	if (swap_unlikely(r < 0)) {
+		/* There may be nodes on the way to no slot. */
+		trie_unprepare(map, page, 1);
 		return r;
-	slot = &leaf->slot[entry_of(0, page)];
+	}
 	*ret_old = slot_load(slot);
 	slot_store(slot, word);
+	if (swap_unlikely(map->trie.ninner >= map->trie.grow_at))
+		trie_table_grow(map);
 	return 0;
-}
-
-static void
-trie_unprepare(struct swapmap *map, uint64_t page, uint64_t n)
-{
-	struct sweep sweep = {
-		.map = map, .first = page, .last = page + n - 1,
-		.slot = slot_unhold,
-	};
-
-	sweep_run(&sweep);
 }
 
 static int
 trie_prepare(struct swapmap *map, uint64_t page, uint64_t n)
 {
-	union node *leaf = NULL;
-
 	for (uint64_t i = 0; i < n; i++) {
-		unsigned entry = entry_of(0, page + i);
 		_Atomic uint64_t *slot;
+		int r = slot_make(map, page + i, n - i, &slot);
 
-		if (i == 0 || entry == 0) {
-			int r = leaf_make(map, page + i, &leaf);
-
-			if (r < 0) {
-				if (i > 0)
-					trie_unprepare(map, page, i);
-				return r;
-			}
+		if (r < 0) {
+			/* There may be nodes on the way to no slot. */
+			trie_unprepare(map, page, i + 1);
+			return r;
 		}
-		slot = &leaf->slot[entry];
 		slot_store(slot, slot_load(slot) | SWAPMAP_HELD);
 	}
+	if (map->trie.ninner >= map->trie.grow_at)
+		trie_table_grow(map);
 	return 0;
 }
 
-/* The first slot with a value at or after @from, under one node. */
+/* ----------------------------------------------------------- questions */
+
+struct find {
+	const struct swapmap *map;
+	uint64_t from;
+	uint64_t page, word;	/* what was found */
+};
+
 static bool
-find_node(const struct swapmap *map, uint32_t index, unsigned level,
-	  uint64_t base, uint64_t from, uint64_t *ret_page,
-	  uint64_t *ret_word)
+find_leaf(struct find *find, const struct trie_leaf *leaf, uint64_t base)
 {
-	const union node *node = node_at(map, index);
+	unsigned i = find->from > base ? (unsigned)(find->from - base) : 0;
 
-	for (unsigned i = entry_from(level, base, from); i < entries(level);
-	     i++) {
-		uint64_t page = entry_page(level, base, i);
-		uint32_t child;
+	for (; i < NODE_ENTRIES; i++) {
+		uint64_t word = slot_load(&leaf->slot[i]);
 
-		if (level == 0) {
-			uint64_t word = slot_load(&node->slot[i]);
-
-			if ((word & SWAPMAP_VALUE) == 0)
-				continue;
-			*ret_page = page;
-			*ret_word = word;
+		if ((word & SWAPMAP_VALUE) != 0) {
+			find->page = base + i;
+			find->word = word;
 			return true;
 		}
-		child = link_load(&node->child[i]);
-		if (child != 0 && find_node(map, child, level - 1, page, from,
-					    ret_page, ret_word))
+	}
+	return false;
+}
+
+static bool
+find_bag(struct find *find, const struct trie_bag *bag, uint64_t base)
+{
+	uint64_t first = find->from > base ? find->from - base : 0;
+	unsigned i = 0;
+
+	while (bag_next(bag, first, KEY_NONE - 1, &i)) {
+		uint64_t word = slot_load(&bag_words(bag)[i]);
+
+		if ((word & SWAPMAP_VALUE) != 0) {
+			find->page = base + bag->key[i];
+			find->word = word;
+			return true;
+		}
+		first = (uint64_t)bag->key[i] + 1;
+	}
+	return false;
+}
+
+/* The first page with a value under a link that reaches from @base. */
+static bool
+find_link(struct find *find, uint32_t link, unsigned shift, uint64_t base)
+{
+	unsigned below = shift - NODE_BITS, i = 0;
+	const struct trie_inner *inner;
+
+	if ((link & LINK_BAG) != 0)
+		return find_bag(find, node_of(find->map, link), base);
+	if (shift == NODE_BITS)
+		return find_leaf(find, node_of(find->map, link), base);
+	inner = node_of(find->map, link);
+	if (find->from > base)
+		i = (unsigned)((find->from - base) >> below);
+	for (; i < NODE_ENTRIES; i++) {
+		uint32_t child = link_load(&inner->link[i]);
+
+		if (child != 0 && find_link(find, child, below,
+					    base + ((uint64_t)i << below)))
 			return true;
 	}
 	return false;
@@ -459,161 +699,129 @@ static bool
 trie_find(const struct swapmap *map, uint64_t page, uint64_t *ret_page,
 	  uint64_t *ret_word)
 {
-	uint32_t root = link_load(&map->start->root);
+	struct find find = { .map = map, .from = page };
+	unsigned shift = map->trie.shift;
+	uint64_t i = table_next(map, page >> shift);
 
-	return root != 0 && find_node(map, root, map->trie.top, 0, page, ret_page,
-				      ret_word);
+	for (; i < table_links(map); i = table_next(map, i + 1)) {
+		uint32_t link = link_load(&map->trie.table[i]);
+
+		if (link != 0 && find_link(&find, link, shift, i << shift)) {
+			*ret_page = find.page;
+			*ret_word = find.word;
+			return true;
+		}
+	}
+	return false;
 }
 
-/* -------------------------------------------------------------- audits */
-
-/* A walk that believes nothing. */
-struct audit {
-	const struct swapmap	*map;
-	uint64_t		 limit;		/* indices are below it */
-	unsigned char		*seen;		/* a bit for each of them */
-	uint64_t		 end;		/* greatest index seen, plus 1 */
-	uint64_t		 nnodes;
-	uint64_t		 nmapped;
-	bool			 strict;	/* T3 is to hold */
+struct each {
+	const struct swapmap *map;
+	uint64_t	 first, last;
+	bool		 raw;
+	swapmap_each_fn	*fn;
+	void		*arg;
 };
 
-static bool
-audit_seen(const struct audit *audit, uint64_t index)
+/* A word as the visitor wants it; false: it does not want it. */
+static inline bool
+each_value(uint64_t word, bool raw, uint64_t *ret_value)
 {
-	return (audit->seen[index / 8] >> (index % 8) & 1) != 0;
+	*ret_value = raw ? word : swapmap_block(word);
+	return raw ? word != 0 : (word & SWAPMAP_VALUE) != 0;
 }
 
-/* Mark a node as seen; no such node, or seen before: -EBADMSG. */
-static int
-audit_mark(struct audit *audit, uint64_t index)
+static inline int
+each_slots(const struct trie_leaf *leaf, uint64_t base, uint64_t first,
+	   uint64_t last, bool raw, swapmap_each_fn *fn, void *arg)
 {
-	if (index < NODE_FIRST || index >= audit->limit ||
-	    audit_seen(audit, index))
-		return -EBADMSG;
-	audit->seen[index / 8] |= (unsigned char)(1u << (index % 8));
-	audit->end = max_u64(audit->end, index + 1);
-	return 0;
-}
+	for (uint64_t i = first; i <= last; i++) {
+		uint64_t value;
+		int r;
 
-static int
-audit_slot(struct audit *audit, uint64_t word, uint64_t page)
-{
-	if (word != 0 && page >= audit->map->npages)
-		return -EBADMSG;
-	audit->nmapped += (word & SWAPMAP_VALUE) != 0;
-	return 0;
-}
-
-static int
-audit_node(struct audit *audit, uint32_t index, unsigned level, uint64_t base)
-{
-	const union node *node;
-	int r;
-
-	if (index == 0)
-		return 0;
-	r = audit_mark(audit, index);
-	if (r < 0)
-		return r;
-	node = node_at(audit->map, index);
-	audit->nnodes++;
-	if (base >= audit->map->npages ||
-	    (audit->strict && node_is_empty(node)))
-		return -EBADMSG;
-	for (unsigned i = 0; r == 0 && i < entries(level); i++) {
-		uint64_t page = entry_page(level, base, i);
-
-		if (level == 0)
-			r = audit_slot(audit, slot_load(&node->slot[i]), page);
-		else
-			r = audit_node(audit, link_load(&node->child[i]),
-				       level - 1, page);
-	}
-	return r;
-}
-
-/* Walk the whole tree; the caller frees audit->seen, if it is not NULL. */
-static int
-audit_run(struct audit *audit)
-{
-	audit->end = NODE_FIRST;
-	audit->seen = calloc((size_t)(audit->limit / 8 + 1), 1);
-	if (audit->seen == NULL)
-		return -ENOMEM;
-	return audit_node(audit, link_load(&audit->map->start->root),
-			  audit->map->trie.top, 0);
-}
-
-/* Put what the walk did not reach into the free list. */
-static void
-free_list_build(struct swapmap *map, const struct audit *audit)
-{
-	map->trie.fresh = audit->end;
-	map->trie.free_head = 0;
-	map->trie.nfree = 0;
-	for (uint64_t index = audit->end; index-- > NODE_FIRST;) {
-		if (!audit_seen(audit, index))
-			node_give(map, (uint32_t)index);
-	}
-}
-
-static int
-trie_load(struct swapmap *map)
-{
-	struct audit audit = {
-		.map = map, .limit = map->arena.size / NODE_BYTES,
-	};
-	uint32_t expected[4];
-	int r;
-
-	map->trie.top = top_level(map->npages);
-	geometry(map, expected);
-	if (memcmp(map->start->geometry, expected, sizeof(expected)) != 0)
-		return -EPROTO;
-	r = audit_run(&audit);
-	if (r == 0) {
-		map->count = audit.nmapped;
-		free_list_build(map, &audit);
-		trie_unprepare(map, 0, map->npages);
-	}
-	free(audit.seen);
-	return r;
-}
-
-static int
-check_free_list(const struct swapmap *map, struct audit *audit)
-{
-	uint32_t index = map->trie.free_head;
-
-	for (uint64_t i = 0; i < map->trie.nfree; i++) {
-		int r = audit_mark(audit, index);
-
-		if (r < 0)
+		if (!each_value(slot_load(&leaf->slot[i]), raw, &value))
+			continue;
+		r = fn(arg, base + i, value);
+		if (swap_unlikely(r != 0))
 			return r;
-		index = node_at(map, index)->next_free;
 	}
 	return 0;
 }
 
 static int
-trie_check(const struct swapmap *map)
+each_leaf(const struct each *each, const struct trie_leaf *leaf, uint64_t base)
 {
-	struct audit audit = {
-		.map = map, .limit = map->trie.fresh, .strict = true,
-	};
-	int r;
+	uint64_t last = min_u64(each->last - base, NODE_ENTRIES - 1);
+	uint64_t first = each->first > base ? each->first - base : 0;
 
-	if (map->trie.fresh < NODE_FIRST ||
-	    map->trie.fresh > map->arena.size / NODE_BYTES)
-		return -EBADMSG;
-	r = audit_run(&audit);
-	if (r == 0)
-		r = check_free_list(map, &audit);
-	if (r == 0 && (audit.nmapped != map->count ||
-		       audit.nnodes + map->trie.nfree != map->trie.fresh - NODE_FIRST))
-		r = -EBADMSG;
-	free(audit.seen);
+	if (each->raw)
+		return each_slots(leaf, base, first, last, true, each->fn,
+				  each->arg);
+	return each_slots(leaf, base, first, last, false, each->fn, each->arg);
+}
+
+static int
+each_bag(const struct each *each, const struct trie_bag *bag, uint64_t base)
+{
+	uint64_t first = each->first > base ? each->first - base : 0;
+	uint64_t last = min_u64(each->last - base, KEY_NONE - 1);
+	struct trie_pair pair[BAG_MAX];
+	unsigned n = trie_bag_sorted(bag, (uint32_t)first, (uint32_t)last,
+				     pair);
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < n; i++) {
+		uint64_t value;
+
+		if (each_value(pair[i].word, each->raw, &value))
+			r = each->fn(each->arg, base + pair[i].key, value);
+	}
+	return r;
+}
+
+static int
+each_link(const struct each *each, uint32_t link, unsigned shift,
+	  uint64_t base)
+{
+	unsigned below = shift - NODE_BITS;
+	const struct trie_inner *inner;
+	uint64_t i, last;
+	int r = 0;
+
+	if ((link & LINK_BAG) != 0)
+		return each_bag(each, node_of(each->map, link), base);
+	if (shift == NODE_BITS)
+		return each_leaf(each, node_of(each->map, link), base);
+	inner = node_of(each->map, link);
+	i = each->first > base ? (each->first - base) >> below : 0;
+	last = min_u64((each->last - base) >> below, NODE_ENTRIES - 1);
+	for (; r == 0 && i <= last; i++) {
+		uint32_t child = link_load(&inner->link[i]);
+
+		if (child != 0)
+			r = each_link(each, child, below, base + (i << below));
+	}
+	return r;
+}
+
+static int
+trie_each(const struct swapmap *map, uint64_t page, uint64_t n, bool raw,
+	  swapmap_each_fn *fn, void *arg)
+{
+	struct each each = {
+		.map = map, .first = page, .last = page + n - 1, .raw = raw,
+		.fn = fn, .arg = arg,
+	};
+	unsigned shift = map->trie.shift;
+	uint64_t i = table_next(map, page >> shift);
+	int r = 0;
+
+	for (; r == 0 && i <= each.last >> shift; i = table_next(map, i + 1)) {
+		uint32_t link = link_load(&map->trie.table[i]);
+
+		if (link != 0)
+			r = each_link(&each, link, shift, i << shift);
+	}
 	return r;
 }
 
@@ -629,6 +837,7 @@ const struct swapmap_ops swapmap_trie_ops = {
 	.prepare = trie_prepare,
 	.unprepare = trie_unprepare,
 	.find = trie_find,
+	.each = trie_each,
 	.clear = trie_clear,
 	.check = trie_check,
 };

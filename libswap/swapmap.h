@@ -106,8 +106,9 @@ uint64_t swapmap_get(const struct swapmap *map, uint64_t page);
  * frees nodes that become empty.
  *
  * Errors, with nothing changed: -ERANGE no such page, or a block beyond
- * SWAPMAP_BLOCK_MAX; -ENOMEM, -ENOSPC, -EDQUOT no room for nodes (never where
- * a page that has a block gets another one, nor for a prepared page).
+ * SWAPMAP_BLOCK_MAX; -ENOMEM, -ENOSPC, -EDQUOT no room for nodes (never for a
+ * prepared page, nor where a page that has a block gets poison or another one
+ * below 2^32 - 2; the array may need room for the first that is larger).
  */
 int swapmap_set(struct swapmap *map, uint64_t page, uint64_t block,
 		uint64_t *ret_old);

@@ -32,17 +32,20 @@ static void
 put_space(const struct swap_stats *now, struct lines *lines)
 {
 	char a[FIGURE_LEN], b[FIGURE_LEN], c[FIGURE_LEN];
-	char words[4 * FIGURE_LEN];
+	char aside[FIGURE_LEN + 16] = "", words[5 * FIGURE_LEN];
 
 	format_cut(words, sizeof(words), "%s of %s, %s wired",
 		   figure_size(now->resident_bytes, a, sizeof(a)),
 		   figure_size(now->ram_bytes, b, sizeof(b)),
 		   figure_size(now->wired_bytes, c, sizeof(c)));
 	put_gauge(lines, "RAM", now->resident_bytes, now->ram_bytes, words);
-	format_cut(words, sizeof(words), "%s of %s, %s available",
+	if (now->set_aside_bytes > 0)
+		format_cut(aside, sizeof(aside), ", %s set aside",
+			   figure_size(now->set_aside_bytes, a, sizeof(a)));
+	format_cut(words, sizeof(words), "%s of %s, %s available%s",
 		   figure_size(now->swap_used_bytes, a, sizeof(a)),
 		   figure_size(now->swap_bytes, b, sizeof(b)),
-		   figure_size(stats_avail_bytes(now), c, sizeof(c)));
+		   figure_size(stats_avail_bytes(now), c, sizeof(c)), aside);
 	put_gauge(lines, "Swap", now->swap_used_bytes, now->swap_bytes,
 		  words);
 }
@@ -85,6 +88,9 @@ put_alarms(const struct swap_stats *now, struct lines *lines)
 	else if (now->almost_full)
 		lines_put(lines, LINE_ALARM, "! Swap space is almost full: "
 			  "attach another device with 'swapctl on DEVICE'.");
+	if (now->metadata_full)
+		lines_put(lines, LINE_ALARM, "! The memory for swap maps is "
+			  "used up: see metadata_limit in 'swapctl get'.");
 	for (size_t i = 0; i < now->ndevices; i++) {
 		const struct swap_device_stats *device = &now->devices[i];
 

@@ -162,6 +162,21 @@ client_wait_closed(struct swap_client *client, int timeout_msec)
 	return r == -ETIMEDOUT ? r : 0;
 }
 
+/* What came of reading @what out of a reply, which is given away. */
+static int
+reply_read(struct swap_client *client, json_t *reply, int r, const char *what,
+	   struct swap_error *error)
+{
+	json_decref(reply);
+	if (r == -ENOMEM)
+		return error_set(error, r, "out of memory");
+	if (r < 0)
+		return error_set(error, r, "%s of the swapd at %s makes no "
+				 "sense; it may be of another version", what,
+				 client->path);
+	return 0;
+}
+
 int
 swap_client_stats(struct swap_client *client, struct swap_stats *ret_stats,
 		  struct swap_error *error)
@@ -173,10 +188,61 @@ swap_client_stats(struct swap_client *client, struct swap_stats *ret_stats,
 	if (r < 0)
 		return r;
 	r = json_to_stats(json_object_get(reply, "snapshot"), ret_stats);
-	json_decref(reply);
+	return reply_read(client, reply, r, "the snapshot", error);
+}
+
+/* As client_call(), with @params that hold texts of the caller. */
+static int
+call_texts(struct swap_client *client, const char *method, json_t *params,
+	   json_t **ret_reply, struct swap_error *error)
+{
+	if (params == NULL)
+		return error_set(error, -EINVAL, "a text that is not UTF-8, "
+				 "or out of memory");
+	return client_call(client, method, params, ret_reply, error);
+}
+
+int
+swap_client_tunables(struct swap_client *client,
+		     struct swap_tunable **ret_tunables, size_t *ret_n,
+		     struct swap_error *error)
+{
+	json_t *reply;
+	int r;
+
+	r = client_call(client, "GetTunables", NULL, &reply, error);
 	if (r < 0)
-		return error_set(error, r, "the snapshot of the swapd at %s "
-				 "makes no sense; it may be of another version",
-				 client->path);
-	return 0;
+		return r;
+	r = json_to_tunables(json_object_get(reply, "tunables"), ret_tunables,
+			     ret_n);
+	return reply_read(client, reply, r, "the list of tunables", error);
+}
+
+int
+swap_client_tune(struct swap_client *client, const char *name,
+		 const char *value, struct swap_error *error)
+{
+	return call_texts(client, "SetTunable",
+			  json_pack("{s:s,s:s}", "name", name, "value",
+				    value), NULL, error);
+}
+
+int
+swap_client_device_map(struct swap_client *client, const char *spec,
+		       size_t ncells, struct swap_device_map *ret_map,
+		       struct swap_error *error)
+{
+	json_t *reply;
+	int r;
+
+	if (ncells > SWAP_MAP_CELLS_MAX)
+		return error_set(error, -EINVAL, "%zu cells are more than %u",
+				 ncells, SWAP_MAP_CELLS_MAX);
+	r = call_texts(client, "Map",
+		       json_pack("{s:s,s:I}", "device", spec, "cells",
+				 (json_int_t)ncells), &reply, error);
+	if (r < 0)
+		return r;
+	r = json_to_device_map(json_object_get(reply, "map"), ret_map);
+	return reply_read(client, reply, r, "the map", error);
 }

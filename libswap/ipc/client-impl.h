@@ -4,8 +4,9 @@
  *
  *	client.c	connecting, one request and its answer, closing
  *	client-memory.c	objects, regions, copies
+ *	client-objects.c ranges of objects, writable regions
  *	client-attend.c	the helper thread
- *	client-call.c	calls with jansson, for the commands
+ *	client-call.c	calls with jansson: the commands', snapshot, tunables
  *
  * Locks: client.lock is held through one request and its answer; client.list
  * is a leaf and guards what is marked (l).  Descriptors that a forked child has

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The snapshot as JSON.
+ * The snapshot, tunables and maps of devices as JSON.
  *
  * Each structure is described by a table of its members (name, kind, place),
  * and two functions walk a table, one in each direction: a member that is
- * added to a table exists in both.  Reading is strict, since what is read comes
- * from a socket: a number must fit its member, a text its array.
+ * added to a table exists in both.  Lists are walked in the same way, so that
+ * what differs between them is a table and a size.  Reading is strict, since
+ * what is read comes from a socket: a number must fit its member, a text its
+ * array.
  */
 #include "json.h"
 
@@ -68,13 +70,23 @@ static const struct member object_members[] = {
 	I32(swap_object_stats, pid),
 	TEXT(swap_object_stats, command),
 	FLAG(swap_object_stats, "noswap", SWAP_OBJECT_NOSWAP),
+	TEXT(swap_object_stats, map_kind),
 	U32(swap_object_stats, regions),
+	U32(swap_object_stats, writers),
 	U64(swap_object_stats, size_bytes),
 	U64(swap_object_stats, resident_bytes),
 	U64(swap_object_stats, swapped_bytes),
 	U64(swap_object_stats, block_bytes),
 	U64(swap_object_stats, wired_bytes),
 	U64(swap_object_stats, poisoned_bytes),
+	U64(swap_object_stats, reserved_bytes),
+	U64(swap_object_stats, map_bytes),
+};
+
+static const struct member user_members[] = {
+	U32(swap_user_stats, uid),
+	U64(swap_user_stats, charged_bytes),
+	U64(swap_user_stats, limit_bytes),
 };
 
 static const struct member counter_members[] = {
@@ -119,10 +131,54 @@ static const struct member stats_members[] = {
 	U64(swap_stats, swap_bytes),
 	U64(swap_stats, swap_used_bytes),
 	U64(swap_stats, metadata_bytes),
+	U64(swap_stats, map_bytes),
+	U64(swap_stats, map_limit_bytes),
+	U64(swap_stats, charged_bytes),
+	U64(swap_stats, chargeable_bytes),
+	U64(swap_stats, set_aside_bytes),
 	U32(swap_stats, clients),
 	U32(swap_stats, cluster_pages),
 	BOOL(swap_stats, almost_full),
 	BOOL(swap_stats, full),
+	BOOL(swap_stats, metadata_full),
+	U32(swap_stats, overcommit),
+};
+
+static const struct member tunable_members[] = {
+	TEXT(swap_tunable, name),
+	TEXT(swap_tunable, value),
+	TEXT(swap_tunable, default_value),
+	TEXT(swap_tunable, unit),
+	TEXT(swap_tunable, range),
+	TEXT(swap_tunable, summary),
+};
+
+static const struct member map_members[] = {
+	TEXT(swap_device_map, path),
+	U64(swap_device_map, nblocks),
+	U64(swap_device_map, nfree),
+	U64(swap_device_map, nruns),
+	U64(swap_device_map, largest),
+	U32(swap_device_map, cluster_pages),
+	U32(swap_device_map, fragmentation),
+};
+
+static const struct member cell_members[] = {
+	U64(swap_map_cell, nblocks),
+	U64(swap_map_cell, nfree),
+};
+
+/* One line of a histogram, as it goes over the wire. */
+struct runs {
+	uint32_t	order;
+	uint64_t	runs;
+	uint64_t	blocks;
+};
+
+static const struct member runs_members[] = {
+	U32(runs, order),
+	U64(runs, runs),
+	U64(runs, blocks),
 };
 
 /* ---------------------------------------------------------------- writing */
@@ -213,24 +269,44 @@ json_from_object_stats(const struct swap_object_stats *object)
 			     object);
 }
 
+json_t *
+json_from_user_stats(const struct swap_user_stats *user)
+{
+	return members_write(user_members, ARRAY_SIZE(user_members), user);
+}
+
+json_t *
+json_from_tunable(const struct swap_tunable *tunable)
+{
+	return members_write(tunable_members, ARRAY_SIZE(tunable_members),
+			     tunable);
+}
+
+/* Append @item, which is given away.  -ENOMEM: @list has gone. */
+static int
+list_append(json_t *list, json_t *item)
+{
+	if (json_array_append_new(list, item) == 0)
+		return 0;
+	json_decref(list);
+	return -ENOMEM;
+}
+
 static json_t *
 devices_write(const struct swap_stats *stats)
 {
 	json_t *list = json_array();
 	size_t i;
 
-	for (i = 0; i < stats->ndevices; i++) {
-		if (json_array_append_new(list, json_from_device_stats(
-						&stats->devices[i])) < 0) {
-			json_decref(list);
+	for (i = 0; i < stats->ndevices; i++)
+		if (list_append(list, json_from_device_stats(
+					&stats->devices[i])) < 0)
 			return NULL;
-		}
-	}
 	return list;
 }
 
 static json_t *
-objects_write(const struct swap_stats *stats, json_object_filter *keep,
+objects_write(const struct swap_stats *stats, json_user_filter *keep,
 	      void *arg)
 {
 	json_t *list = json_array();
@@ -239,19 +315,33 @@ objects_write(const struct swap_stats *stats, json_object_filter *keep,
 	for (i = 0; i < stats->nobjects; i++) {
 		const struct swap_object_stats *object = &stats->objects[i];
 
-		if (keep != NULL && !keep(arg, object))
+		if (keep != NULL && !keep(arg, object->uid))
 			continue;
-		if (json_array_append_new(list,
-					  json_from_object_stats(object)) < 0) {
-			json_decref(list);
+		if (list_append(list, json_from_object_stats(object)) < 0)
 			return NULL;
-		}
+	}
+	return list;
+}
+
+static json_t *
+users_write(const struct swap_stats *stats, json_user_filter *keep, void *arg)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < stats->nusers; i++) {
+		const struct swap_user_stats *user = &stats->users[i];
+
+		if (keep != NULL && !keep(arg, user->uid))
+			continue;
+		if (list_append(list, json_from_user_stats(user)) < 0)
+			return NULL;
 	}
 	return list;
 }
 
 json_t *
-json_from_stats(const struct swap_stats *stats, json_object_filter *keep,
+json_from_stats(const struct swap_stats *stats, json_user_filter *keep,
 		void *arg)
 {
 	json_t *json = members_write(stats_members, ARRAY_SIZE(stats_members),
@@ -265,7 +355,70 @@ json_from_stats(const struct swap_stats *stats, json_object_filter *keep,
 					      &stats->counters)) < 0 ||
 	    json_object_set_new(json, "devices", devices_write(stats)) < 0 ||
 	    json_object_set_new(json, "objects",
-				objects_write(stats, keep, arg)) < 0) {
+				objects_write(stats, keep, arg)) < 0 ||
+	    json_object_set_new(json, "users",
+				users_write(stats, keep, arg)) < 0) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
+}
+
+json_t *
+json_from_tunables(const struct swap_tunable *tunables, size_t n)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (list_append(list, json_from_tunable(&tunables[i])) < 0)
+			return NULL;
+	return list;
+}
+
+static json_t *
+histogram_write(const struct swap_device_map *map)
+{
+	json_t *list = json_array();
+	uint32_t i;
+
+	for (i = 0; i < SWAP_RUN_CLASSES; i++) {
+		const struct runs runs = { i, map->runs[i], map->blocks[i] };
+
+		if (runs.runs == 0)
+			continue;
+		if (list_append(list, members_write(runs_members,
+						    ARRAY_SIZE(runs_members),
+						    &runs)) < 0)
+			return NULL;
+	}
+	return list;
+}
+
+static json_t *
+cells_write(const struct swap_device_map *map)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < map->ncells; i++)
+		if (list_append(list, members_write(cell_members,
+						    ARRAY_SIZE(cell_members),
+						    &map->cells[i])) < 0)
+			return NULL;
+	return list;
+}
+
+json_t *
+json_from_device_map(const struct swap_device_map *map)
+{
+	json_t *json = members_write(map_members, ARRAY_SIZE(map_members),
+				     map);
+
+	if (json == NULL)
+		return NULL;
+	if (json_object_set_new(json, "histogram", histogram_write(map)) < 0 ||
+	    json_object_set_new(json, "cells", cells_write(map)) < 0) {
 		json_decref(json);
 		return NULL;
 	}
@@ -417,26 +570,34 @@ list_read(const json_t *json, const struct member *m, size_t nmembers,
 	return 0;
 }
 
+/* As list_read(), of a member of @json. */
+#define LIST_READ(json, name, members, type, ret_list, ret_n) \
+	list_read(json_object_get(json, name), members, ARRAY_SIZE(members), \
+		  sizeof(type), ret_list, ret_n)
+
 static int
 lists_read(const json_t *json, struct swap_stats *stats)
 {
-	void *devices, *objects;
+	void *devices = NULL, *objects = NULL, *users = NULL;
 	int r;
 
-	r = list_read(json_object_get(json, "devices"), device_members,
-		      ARRAY_SIZE(device_members), sizeof(*stats->devices),
-		      &devices, &stats->ndevices);
-	if (r < 0)
-		return r;
-	r = list_read(json_object_get(json, "objects"), object_members,
-		      ARRAY_SIZE(object_members), sizeof(*stats->objects),
-		      &objects, &stats->nobjects);
+	r = LIST_READ(json, "devices", device_members,
+		      struct swap_device_stats, &devices, &stats->ndevices);
+	if (r == 0)
+		r = LIST_READ(json, "objects", object_members,
+			      struct swap_object_stats, &objects,
+			      &stats->nobjects);
+	if (r == 0)
+		r = LIST_READ(json, "users", user_members,
+			      struct swap_user_stats, &users, &stats->nusers);
 	if (r < 0) {
 		free(devices);
+		free(objects);
 		return r;
 	}
 	stats->devices = devices;
 	stats->objects = objects;
+	stats->users = users;
 	return 0;
 }
 
@@ -459,5 +620,68 @@ json_to_stats(const json_t *json, struct swap_stats *ret_stats)
 	if (r < 0)
 		return r;
 	*ret_stats = stats;
+	return 0;
+}
+
+int
+json_to_tunables(const json_t *json, struct swap_tunable **ret_tunables,
+		 size_t *ret_n)
+{
+	void *list;
+	size_t n;
+	int r;
+
+	r = list_read(json, tunable_members, ARRAY_SIZE(tunable_members),
+		      sizeof(struct swap_tunable), &list, &n);
+	if (r < 0)
+		return r;
+	*ret_tunables = list;
+	*ret_n = n;
+	return 0;
+}
+
+static int
+histogram_read(const json_t *json, struct swap_device_map *map)
+{
+	const struct runs *runs;
+	void *list;
+	size_t i, n;
+	int r;
+
+	r = list_read(json, runs_members, ARRAY_SIZE(runs_members),
+		      sizeof(*runs), &list, &n);
+	if (r < 0)
+		return r;
+	runs = list;
+	for (i = 0; i < n; i++) {
+		if (runs[i].order >= SWAP_RUN_CLASSES) {
+			r = -EPROTO;
+			break;
+		}
+		map->runs[runs[i].order] = runs[i].runs;
+		map->blocks[runs[i].order] = runs[i].blocks;
+	}
+	free(list);
+	return r;
+}
+
+int
+json_to_device_map(const json_t *json, struct swap_device_map *ret_map)
+{
+	struct swap_device_map map;
+	void *cells = NULL;
+	int r;
+
+	memset(&map, 0, sizeof(map));
+	r = members_read(map_members, ARRAY_SIZE(map_members), json, &map);
+	if (r == 0)
+		r = histogram_read(json_object_get(json, "histogram"), &map);
+	if (r == 0)
+		r = LIST_READ(json, "cells", cell_members,
+			      struct swap_map_cell, &cells, &map.ncells);
+	if (r < 0)
+		return r;
+	map.cells = cells;
+	*ret_map = map;
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * json.h - the statistics snapshot as JSON, both ways (floor 7)
+ * json.h - snapshots, tunables and maps of devices as JSON, both ways
+ * (floor 7)
  *
- * The members are those of type Snapshot in org.swapkit.Pager.varlink.
+ * The members are those of the types in org.swapkit.Pager.varlink.
  */
 #ifndef SWAP_IPC_JSON_H
 #define SWAP_IPC_JSON_H
@@ -13,22 +14,27 @@
 #include "../compiler.h"
 #include "../swap.h"
 
-/* Which objects to show: all, or those for which this says so. */
-typedef bool json_object_filter(void *arg,
-				const struct swap_object_stats *object);
+/* Whose objects and charges to show: of those for whom this says so. */
+typedef bool json_user_filter(void *arg, uint32_t uid);
 
 /*
- * @keep  NULL: all objects
+ * @keep  NULL: those of all users
  *
  * A new value, or NULL out of memory.  Numbers above INT64_MAX, which JSON
  * integers cannot be here, are written as INT64_MAX.
  */
 json_t *json_from_stats(const struct swap_stats *stats,
-			json_object_filter *keep, void *arg);
+			json_user_filter *keep, void *arg);
 
-/* One device, one object: for commands that print only those. */
+/* One of a kind, for commands that print only those. */
 json_t *json_from_device_stats(const struct swap_device_stats *device);
 json_t *json_from_object_stats(const struct swap_object_stats *object);
+json_t *json_from_user_stats(const struct swap_user_stats *user);
+json_t *json_from_tunable(const struct swap_tunable *tunable);
+
+/* An array of type Tunable; a value of type DeviceMap.  NULL: no memory. */
+json_t *json_from_tunables(const struct swap_tunable *tunables, size_t n);
+json_t *json_from_device_map(const struct swap_device_map *map);
 
 /*
  * Fill @ret_stats, whose arrays are to be freed with swap_stats_clear().
@@ -36,6 +42,12 @@ json_t *json_from_object_stats(const struct swap_object_stats *object);
  * type, out of range, or too long.  -ENOMEM.
  */
 int json_to_stats(const json_t *json, struct swap_stats *ret_stats)
+	swap_must_check;
+
+/* The same: into a malloc()ed array, and for swap_device_map_clear(). */
+int json_to_tunables(const json_t *json, struct swap_tunable **ret_tunables,
+		     size_t *ret_n) swap_must_check;
+int json_to_device_map(const json_t *json, struct swap_device_map *ret_map)
 	swap_must_check;
 
 #endif

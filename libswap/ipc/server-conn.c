@@ -228,6 +228,19 @@ method_find(const struct method *table, const char *name)
 	return NULL;
 }
 
+static method_fn *
+pager_method_find(const char *name)
+{
+	static const struct method *const tables[] = {
+		control_methods, tune_methods, memory_methods, object_methods,
+	};
+	method_fn *fn = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables) && fn == NULL; i++)
+		fn = method_find(tables[i], name);
+	return fn;
+}
+
 static int
 dispatch(struct request *request, const char *method)
 {
@@ -241,9 +254,7 @@ dispatch(struct request *request, const char *method)
 	format_cut(interface, sizeof(interface), "%.*s", (int)(dot - method),
 		   method);
 	if (strcmp(interface, VARLINK_PAGER) == 0) {
-		fn = method_find(control_methods, dot + 1);
-		if (fn == NULL)
-			fn = method_find(memory_methods, dot + 1);
+		fn = pager_method_find(dot + 1);
 	} else if (strcmp(interface, VARLINK_SERVICE) == 0) {
 		fn = method_find(service_methods, dot + 1);
 	} else {

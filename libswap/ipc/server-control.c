@@ -28,7 +28,7 @@ static const char *const device_tags[] = {
 	"LABEL=", "UUID=", "PARTLABEL=", "PARTUUID=",
 };
 
-static int
+int
 refuse_permission(struct request *request, const char *what)
 {
 	const struct server *s = request->conn->server;
@@ -80,11 +80,11 @@ method_hello(struct request *request)
 }
 
 static bool
-shows_object(void *arg, const struct swap_object_stats *object)
+shows_user(void *arg, uint32_t uid)
 {
 	const struct conn *conn = arg;
 
-	return conn_is_master(conn) || object->uid == conn->owner.uid;
+	return conn_is_master(conn) || uid == conn->owner.uid;
 }
 
 static json_t *
@@ -96,7 +96,7 @@ snapshot(struct conn *conn, int *ret_error)
 	*ret_error = swap_pager_stats(conn->server->pager, &stats);
 	if (*ret_error < 0)
 		return NULL;
-	json = json_from_stats(&stats, shows_object, conn);
+	json = json_from_stats(&stats, shows_user, conn);
 	swap_stats_clear(&stats);
 	if (json == NULL)
 		*ret_error = -ENOMEM;
@@ -165,9 +165,11 @@ device_is_absolute(const char *spec)
 	return spec[0] == '/';
 }
 
-static int
-refuse_relative(struct request *request, const char *device)
+int
+request_device(struct request *request, const char *device)
 {
+	if (device_is_absolute(device))
+		return 1;
 	return reply_refused(request, -EINVAL, "device '%.200s' is not an "
 			     "absolute path, and not LABEL=, UUID=, PARTLABEL= "
 			     "or PARTUUID= with a value", device);
@@ -211,8 +213,9 @@ method_on(struct request *request)
 		return r;
 	if (!conn_is_master(request->conn))
 		return refuse_permission(request, "attaching a device");
-	if (!device_is_absolute(device))
-		return refuse_relative(request, device);
+	r = request_device(request, device);
+	if (r <= 0)
+		return r;
 	if (priority > SWAP_PRIORITY_MAX)
 		return reply_refused(request, -EINVAL, "priority %" PRIu64
 				     " is not within %d..%d", priority,
@@ -270,8 +273,9 @@ method_off(struct request *request)
 		return r;
 	if (!conn_is_master(request->conn))
 		return refuse_permission(request, "detaching a device");
-	if (!device_is_absolute(device))
-		return refuse_relative(request, device);
+	r = request_device(request, device);
+	if (r <= 0)
+		return r;
 	r = swap_device_detach(s->pager, device, off_progress, &off, &error);
 	if (off.failed < 0) {
 		log_write(&s->log, SWAP_LOG_NOTICE, "%s: detaching ended, "

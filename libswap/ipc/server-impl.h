@@ -5,7 +5,9 @@
  *	server.c	name, socket, accepting, the end
  *	server-conn.c	one connection: reading, dispatch, what it holds
  *	server-control.c methods for devices, snapshot and end
+ *	server-tune.c	methods for tunables and maps of devices
  *	server-memory.c	methods for objects, regions and copies
+ *	server-objects.c methods on ranges of objects
  *	server-attend.c	telling processes about their own mappings
  *
  * Locks, outermost first; the letter is behind each field they guard:
@@ -163,6 +165,8 @@ struct method {
 /* The methods of org.swapkit.Pager, ended by a NULL name. */
 extern const struct method control_methods[];
 extern const struct method memory_methods[];
+extern const struct method object_methods[];
+extern const struct method tune_methods[];
 
 /* Answers.  @params is given away. */
 int reply(struct request *request, json_t *params) swap_must_check;
@@ -186,6 +190,15 @@ int request_params(struct request *request, const struct varlink_param *table,
 
 /* May this peer do what changes the pager? */
 bool conn_is_master(const struct conn *conn);
+/* server-control.c: answer that it may not do that, @what. */
+int refuse_permission(struct request *request, const char *what)
+	swap_must_check;
+/*
+ * 1: @device means the same here as to the caller; else what the method
+ * returns, the peer has been told.
+ */
+int request_device(struct request *request, const char *device)
+	swap_must_check;
 /* Count one more object or region of this peer; -ENOSPC. */
 int conn_charge_item(struct conn *conn) swap_must_check;
 void conn_uncharge_item(struct conn *conn);

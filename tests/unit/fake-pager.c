@@ -5,6 +5,7 @@
 #include "fake-pager.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +25,12 @@ struct swap_object {
 	uint64_t	 size;
 	unsigned	 refs;
 	int		 memfd;
+	bool		 noswap;
 };
 
 struct swap_region {
 	struct swap_object *object;
+	bool		 readonly;
 	int		 uffd;
 };
 
@@ -35,6 +38,10 @@ void
 fake_init(struct swap_pager *pager)
 {
 	memset(pager, 0, sizeof(*pager));
+	pager->reserve_max = UINT64_MAX;
+	pager->swapped_from = pager->lost_page = UINT64_MAX;
+	pager->no_ram_from = UINT64_MAX;
+	strcpy(pager->tuned, "first");
 	pthread_mutex_init(&pager->lock, NULL);
 }
 
@@ -83,7 +90,6 @@ pager_object_create(struct swap_pager *pager, const struct pager_owner *owner,
 {
 	struct swap_object *object;
 
-	(void)flags;
 	if (size == 0 || size > UINT64_C(1) << 40)
 		return error_set(error, size == 0 ? -EINVAL : -EFBIG,
 				 "bad size");
@@ -94,6 +100,7 @@ pager_object_create(struct swap_pager *pager, const struct pager_owner *owner,
 		 name == NULL ? "" : name);
 	object->size = (size + page_bytes() - 1) & ~(page_bytes() - 1);
 	object->refs = 1;
+	object->noswap = flags == SWAP_OBJECT_NOSWAP;
 	object->memfd = memfd_create("fake", MFD_CLOEXEC);
 	if (object->memfd < 0 ||
 	    ftruncate(object->memfd, (off_t)object->size) < 0) {
@@ -217,6 +224,7 @@ void
 pager_region_leave(struct swap_region *region)
 {
 	change(region->object->pager, &region->object->pager->nregions, -1);
+	(void)pager_region_set_writable(region, true);
 	swap_object_unref(region->object);
 	close(region->uffd);
 	free(region);
@@ -255,6 +263,230 @@ swap_region_unwire(struct swap_region *region, uint64_t offset,
 }
 
 int
+pager_region_set_writable(struct swap_region *region, bool writable)
+{
+	if (region->readonly == writable)
+		change(region->object->pager, &region->object->pager->nreadonly,
+		       writable ? -1 : 1);
+	region->readonly = !writable;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- objects */
+
+int
+swap_object_allow_swap(struct swap_object *object)
+{
+	change(object->pager, &object->pager->nallowed, object->noswap);
+	object->noswap = false;
+	return 0;
+}
+
+static void
+part(struct swap_pager *pager)
+{
+	pager->nparts++;
+	if (pager->slow)
+		nap();
+}
+
+/* What becomes of one page of a get; the error that it is, if it must come. */
+static int
+get_page(const struct swap_pager *p, uint64_t page, bool must, bool nowait,
+	 uint8_t *state)
+{
+	*state = SWAP_PAGE_ABSENT;
+	if (page == p->lost_page) {
+		*state = must && !nowait ? SWAP_PAGE_LOST : SWAP_PAGE_ABSENT;
+		return nowait ? -EAGAIN : -EIO;
+	}
+	if (page >= p->swapped_from && (nowait || !must))
+		return -EAGAIN;
+	if (page >= p->no_ram_from)
+		return -ENOMEM;
+	*state = SWAP_PAGE_RESIDENT;
+	return 0;
+}
+
+int64_t
+swap_object_get(struct swap_object *object, uint64_t offset, uint64_t length,
+		uint64_t wanted, unsigned flags, uint8_t states[],
+		struct swap_error *error)
+{
+	const uint64_t page = page_bytes();
+	int64_t count = 0;
+	int failed = 0;
+
+	part(object->pager);
+	if (wanted < offset || wanted - offset >= length || flags > 3)
+		return error_set(error, -EINVAL, "not a range");
+	for (uint64_t at = offset; at < offset + length; at += page) {
+		bool must = at == wanted || (flags & SWAP_GET_ALL) != 0;
+		int r = get_page(object->pager, at / page, must,
+				 flags & SWAP_GET_NOWAIT,
+				 &states[(at - offset) / page]);
+
+		count += r == 0;
+		if (r < 0 && must && failed == 0)
+			failed = error_set(error, r, "page %" PRIu64
+					   " does not \"come\"", at / page);
+	}
+	return failed < 0 ? failed : count;
+}
+
+int
+swap_object_flush(struct swap_object *object, uint64_t offset, uint64_t length,
+		  unsigned flags, struct swap_error *error)
+{
+	struct swap_pager *pager = object->pager;
+
+	part(pager);
+	pager->last_flags = flags;
+	change(pager, &pager->nflushed, (int)(length / page_bytes()));
+	if (flags == SWAP_FLUSH_FREE && offset == 0)
+		return error_set(error, -EBUSY, "page 0 is wired");
+	return 0;
+}
+
+int
+swap_object_reserve(struct swap_object *object, uint64_t offset,
+		    uint64_t length, struct swap_error *error)
+{
+	struct swap_pager *pager = object->pager;
+	int r = 0;
+
+	(void)offset;
+	pthread_mutex_lock(&pager->lock);
+	if (object->noswap)
+		r = error_set(error, -EPERM, "is not swapped");
+	else if (pager->reserved + length > pager->reserve_max)
+		r = error_set(error, -ENOSPC, "no space to set aside");
+	else
+		pager->reserved += length;
+	pthread_mutex_unlock(&pager->lock);
+	return r;
+}
+
+int
+swap_object_unreserve(struct swap_object *object, uint64_t offset,
+		      uint64_t length)
+{
+	struct swap_pager *pager = object->pager;
+
+	(void)offset;
+	pthread_mutex_lock(&pager->lock);
+	pager->reserved -= length;
+	pthread_mutex_unlock(&pager->lock);
+	return 0;
+}
+
+/* Every second page has a block. */
+int
+swap_object_haspage(struct swap_object *object, uint64_t offset,
+		    uint64_t *ret_before, uint64_t *ret_after)
+{
+	*ret_before = offset;
+	*ret_after = object->size - offset - page_bytes();
+	return offset / page_bytes() % 2 == 0;
+}
+
+int
+swap_object_copy(struct swap_object *from, uint64_t from_offset,
+		 struct swap_object *to, uint64_t to_offset, uint64_t length,
+		 unsigned flags, struct swap_error *error)
+{
+	struct swap_pager *pager = from->pager;
+
+	part(pager);
+	if (from == to || from_offset + length > from->size ||
+	    to_offset + length > to->size)
+		return error_set(error, -EINVAL, "not a range");
+	pthread_mutex_lock(&pager->lock);
+	pager->last_flags = flags;
+	pager->copied += length;
+	pthread_mutex_unlock(&pager->lock);
+	return 0;
+}
+
+/* ------------------------------------------------------ tunables, a device */
+
+int
+swap_pager_tunables(struct swap_pager *pager,
+		    struct swap_tunable **ret_tunables, size_t *ret_n)
+{
+	struct swap_tunable *list = calloc(2, sizeof(*list));
+
+	for (size_t i = 0; i < 2; i++) {
+		strcpy(list[i].name, i == 0 ? "one" : "other");
+		strcpy(list[i].default_value, "first");
+		strcpy(list[i].unit, "words");
+		strcpy(list[i].range, "first|second");
+		strcpy(list[i].summary, "A word");
+	}
+	pthread_mutex_lock(&pager->lock);
+	strcpy(list[0].value, pager->tuned);
+	pthread_mutex_unlock(&pager->lock);
+	strcpy(list[1].value, "first");
+	*ret_tunables = list;
+	*ret_n = 2;
+	return 0;
+}
+
+int
+swap_pager_tune(struct swap_pager *pager, const char *name, const char *value,
+		struct swap_error *error)
+{
+	if (strcmp(name, "one") != 0)
+		return error_set(error, -ENOENT, "no such tunable");
+	if (strcmp(value, "first") != 0 && strcmp(value, "second") != 0)
+		return error_set(error, -EINVAL, "one: not a value");
+	pthread_mutex_lock(&pager->lock);
+	strcpy(pager->tuned, value);
+	pager->ntuned++;
+	pthread_mutex_unlock(&pager->lock);
+	return 0;
+}
+
+int
+swap_pager_map(struct swap_pager *pager, const char *spec, size_t ncells,
+	       struct swap_device_map *ret_map, struct swap_error *error)
+{
+	struct swap_device_map *map = ret_map;
+
+	(void)pager;
+	if (strcmp(spec, "/dev/fake") != 0)
+		return error_set(error, -ENXIO, "%s: is not attached", spec);
+	memset(map, 0, sizeof(*map));
+	strcpy(map->path, spec);
+	map->nblocks = UINT64_C(1) << 40;
+	map->nfree = 66;
+	map->nruns = 3;
+	map->largest = 64;
+	map->runs[0] = map->blocks[0] = 2;
+	map->runs[6] = 1;
+	map->blocks[6] = 64;
+	map->cluster_pages = 32;
+	map->fragmentation = 30;
+	map->ncells = ncells;
+	map->cells = calloc(ncells + 1, sizeof(*map->cells));
+	for (size_t i = 0; i < ncells; i++) {
+		map->cells[i].nblocks = i + 1;
+		map->cells[i].nfree = i;
+	}
+	return 0;
+}
+
+void
+swap_device_map_clear(struct swap_device_map *map)
+{
+	free(map->cells);
+	map->cells = NULL;
+	map->ncells = 0;
+}
+
+/* ---------------------------------------------------------------- devices */
+
+int
 swap_device_attach(struct swap_pager *pager, const char *spec,
 		   const struct swap_device_options *options,
 		   struct swap_error *error)
@@ -290,6 +522,20 @@ swap_device_detach(struct swap_pager *pager, const char *spec,
 	return 0;
 }
 
+/* Each uid is charged what its objects are long. */
+static void
+charge_user(struct swap_stats *stats, const struct swap_object *object)
+{
+	size_t i;
+
+	for (i = 0; i < stats->nusers; i++)
+		if (stats->users[i].uid == object->owner.uid)
+			break;
+	stats->users[i].uid = object->owner.uid;
+	stats->users[i].charged_bytes += object->size;
+	stats->nusers += i == stats->nusers;
+}
+
 int
 swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 {
@@ -302,9 +548,12 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 	ret_stats->clients = pager->nclients;
 	ret_stats->objects = calloc(pager->nobjects + pager->extra_objects + 1,
 				    sizeof(*ret_stats->objects));
+	ret_stats->users = calloc(pager->nobjects + 1,
+				  sizeof(*ret_stats->users));
 	for (o = pager->objects; o != NULL; o = o->next, i++) {
 		ret_stats->objects[i].uid = o->owner.uid;
 		memcpy(ret_stats->objects[i].name, o->name, sizeof(o->name));
+		charge_user(ret_stats, o);
 	}
 	ret_stats->nobjects = i + pager->extra_objects;
 	pthread_mutex_unlock(&pager->lock);
@@ -316,8 +565,10 @@ swap_stats_clear(struct swap_stats *stats)
 {
 	free(stats->devices);
 	free(stats->objects);
+	free(stats->users);
 	stats->devices = NULL;
 	stats->objects = NULL;
+	stats->users = NULL;
 }
 
 int

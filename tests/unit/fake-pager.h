@@ -23,6 +23,17 @@ struct swap_pager {
 	_Atomic bool	 handed_over;
 	_Atomic bool	 detach_ends;	/* else only when it is stopped */
 	unsigned	 ndetaching, nstopped;
+	unsigned	 nallowed, nflushed, nreadonly, ntuned;
+	_Atomic unsigned nparts;	/* calls of get, flush and copy */
+	_Atomic bool	 slow;		/* each of them takes its time */
+	uint64_t	 reserved, copied; /* bytes */
+	uint64_t	 reserve_max;	/* bytes */
+	/* Pages of every object, by number; UINT64_MAX: none. */
+	uint64_t	 swapped_from;	/* reading them costs I/O */
+	uint64_t	 lost_page;	/* cannot be read */
+	uint64_t	 no_ram_from;	/* no RAM becomes free for them */
+	unsigned	 last_flags;	/* of flush and copy */
+	char		 tuned[24];	/* the value of the one tunable */
 	struct pager_notify last_notify;
 	uint64_t	 last_address;
 };

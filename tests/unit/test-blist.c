@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "blist-private.h"
+#include "blist-model.h"
 #include "compiler.h"
 
 #define DEFAULT_STEPS	200000u
@@ -467,277 +467,71 @@ test_memory(void **state)
 
 /* ------------------------------------------------------------- the model */
 
-/*
- * A window of @n blocks from @base of a device; what lies outside it is all
- * used or all free.  Only the window is operated on.
- */
-struct model {
-	struct blist *bl;
-	uint64_t base, cursor, nfree, random;
-	unsigned n, greed;
-	bool outside_free;
-	unsigned char *free;
-};
-
 static uint64_t
-draw(struct model *m, uint64_t below)
+draw(void *arg, uint64_t below)
 {
-	uint64_t z = m->random += UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t *state = arg, z;
 
+	z = *state += UINT64_C(0x9e3779b97f4a7c15);
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return (z ^ (z >> 31)) % below;
 }
 
+/* Each step is checked; of a large window that is dear, so every 16th. */
 static void
-model_set(struct model *m, unsigned at, unsigned n, unsigned char value)
+run_model(const struct model_case *how, uint64_t nsteps)
 {
-	unsigned i;
+	unsigned often = how->n <= 5000 ? 1 : 16;
+	uint64_t random = seed, step;
+	struct model m;
 
-	for (i = at; i < at + n; i++) {
-		m->nfree += value;
-		m->nfree -= m->free[i];
-		m->free[i] = value;
+	model_open(&m, how, draw, &random);
+	for (step = 0; step < nsteps; step++) {
+		model_step(&m, step);
+		if (step % often == 0)
+			assert_int_equal(blist_check(m.bl), 0);
+		if (step % 32 == 0)
+			assert_true(model_agrees(&m));
 	}
-}
-
-static unsigned
-model_run(const struct model *m, unsigned at)
-{
-	unsigned n = 0;
-
-	while (at + n < m->n && m->free[at + n])
-		n++;
-	return n;
-}
-
-static bool
-model_find(const struct model *m, unsigned from, unsigned min, unsigned *ret)
-{
-	unsigned at, run;
-
-	for (at = from; at < m->n; at += run + 1) {
-		run = model_run(m, at);
-		if (run >= min) {
-			*ret = at;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* What blist_next_free() must say from @at on, which may be m->n. */
-static bool
-model_next(const struct model *m, unsigned at, uint64_t *first, uint64_t *n)
-{
-	uint64_t behind = m->outside_free ?
-		blist_nblocks(m->bl) - m->base - m->n : 0;
-
-	while (at < m->n && !m->free[at])
-		at++;
-	*first = m->base + at;
-	*n = model_run(m, at);
-	if (at + *n == m->n)
-		*n += behind;
-	return *n > 0;
-}
-
-/* The block list and the model have the same blocks free. */
-static bool
-model_agrees(const struct model *m)
-{
-	uint64_t first, n, got_first, got_n;
-	unsigned at = 0;
-	bool more;
-
-	do {
-		more = model_next(m, at, &first, &n);
-		if (blist_next_free(m->bl, m->base + at, &got_first,
-				    &got_n) != more)
-			return false;
-		if (more && (got_first != first || got_n != n))
-			return false;
-		at = (unsigned)min_u64(first + n - m->base, m->n);
-	} while (more && at < m->n);
-	for (at = 0; at < m->n; at++)
-		if (blist_is_free(m->bl, m->base + at) != m->free[at])
-			return false;
-	return blist_nfree(m->bl) == m->nfree;
-}
-
-static void
-step_alloc(struct model *m)
-{
-	static const unsigned wishes[] = { 1, 4, 32, 100, BLIST_ALLOC_MAX };
-	unsigned max = 1 + (unsigned)draw(m, wishes[draw(m, 5)]);
-	unsigned min = 1 + (unsigned)draw(m, max), at, n, got = 0;
-	uint64_t first = blist_alloc(m->bl, min, max, &got);
-	unsigned from = (unsigned)(m->cursor > m->base ?
-				   m->cursor - m->base : 0);
-
-	if (!model_find(m, from, min, &at) && !model_find(m, 0, min, &at)) {
-		assert_true(first == BLIST_NONE);
-		return;
-	}
-	n = (unsigned)min_u64(model_run(m, at), max);
-	assert_int_equal(first, m->base + at);
-	assert_int_equal(got, n);
-	model_set(m, at, n, 0);
-	m->cursor = (first + n) % blist_nblocks(m->bl);
-}
-
-/* A range within the window: mostly short, sometimes long. */
-static unsigned
-draw_range(struct model *m, unsigned *ret_n)
-{
-	unsigned at = (unsigned)draw(m, m->n), most = m->n - at;
-
-	if (draw(m, 16) != 0)
-		most = (unsigned)min_u64(most, draw(m, 3) ? 8 : 100);
-	*ret_n = 1 + (unsigned)draw(m, most);
-	return at;
-}
-
-static void
-step_free(struct model *m)
-{
-	unsigned n, used = 0, at = draw_range(m, &n);
-
-	while (used < n && !m->free[at + used])
-		used++;
-	/* Mostly what may be freed, so that something is. */
-	if (used > 0 && draw(m, 4) != 0)
-		n = used;
-	assert_int_equal(blist_free(m->bl, m->base + at, n),
-			 used < n ? -EEXIST : 0);
-	if (used >= n)
-		model_set(m, at, n, 1);
-}
-
-static void
-step_fill(struct model *m)
-{
-	unsigned n, at = draw_range(m, &n);
-	uint64_t before = m->nfree, got = UINT64_MAX;
-
-	assert_int_equal(blist_fill(m->bl, m->base + at, n, &got), 0);
-	model_set(m, at, n, 0);
-	assert_int_equal(got, before - m->nfree);
-}
-
-static void
-step_next(struct model *m)
-{
-	unsigned at = (unsigned)draw(m, m->n);
-	uint64_t first, n, got_first = 0, got_n = 0;
-	bool more = model_next(m, at, &first, &n);
-
-	assert_int_equal(blist_next_free(m->bl, m->base + at, &got_first,
-					 &got_n), more);
-	assert_int_equal(got_first, more ? first : 0);
-	assert_int_equal(got_n, more ? n : 0);
-	assert_int_equal(blist_is_free(m->bl, m->base + at), m->free[at]);
-}
-
-static void
-step_beyond(struct model *m)
-{
-	uint64_t end = blist_nblocks(m->bl), at = draw(m, end + 2);
-
-	assert_int_equal(blist_free(m->bl, at, end - at + 1 + (at > end)),
-			 -EINVAL);
-	assert_int_equal(blist_fill(m->bl, at, UINT64_MAX - draw(m, 99), NULL),
-			 -EINVAL);
-}
-
-static void
-model_step(struct model *m, uint64_t step)
-{
-	unsigned what = (unsigned)draw(m, 100);
-
-	/* Times of plenty and of want. */
-	if (step % 256 == 0)
-		m->greed = 20 + (unsigned)draw(m, 50);
-	if (what >= 98)
-		step_beyond(m);
-	else if (what >= 88)
-		step_next(m);
-	else if (what >= m->greed)
-		step_free(m);
-	else if (what < 8 || m->outside_free)
-		step_fill(m);
-	else
-		step_alloc(m);
-	assert_int_equal(blist_check(m->bl), 0);
-	assert_int_equal(blist_nfree(m->bl), m->nfree);
-	if (step % 32 == 0)
-		assert_true(model_agrees(m));
-}
-
-static struct model
-model_open(uint64_t nblocks, uint64_t base, unsigned n, bool outside_free)
-{
-	struct model m = { .base = base, .n = n, .random = seed };
-
-	m.bl = create(nblocks);
-	m.outside_free = outside_free;
-	m.free = calloc(n, 1);
-	assert_non_null(m.free);
-	if (outside_free) {
-		free_ok(m.bl, 0, nblocks);
-		memset(m.free, 1, n);
-		m.nfree = nblocks;
-	}
-	return m;
-}
-
-static void
-model_close(struct model *m)
-{
-	blist_destroy(m->bl);
-	free(m->free);
+	assert_int_equal(blist_check(m.bl), 0);
+	assert_true(model_agrees(&m));
+	model_close(&m);
 }
 
 static void
 test_model(void **state)
 {
-	static const struct {
-		uint64_t nblocks, base;
-		unsigned n;
-		bool outside_free;
-	} cases[] = {
+	static const struct model_case cases[] = {
 		{ 1, 0, 1, false }, { 2, 0, 2, false }, { 63, 0, 63, false },
 		{ 64, 0, 64, false }, { 65, 0, 65, false },
-		{ 130, 0, 130, false }, { 1000, 0, 1000, false },
-		{ 2500, 0, 2500, false }, { 4095, 0, 4095, false },
-		{ 4096, 0, 4096, false }, { 4097, 0, 4097, false },
-		{ 8200, 0, 8200, false },
-		/* around the borders of nodes of each level */
-		{ 1 << 19, (1 << 18) - 300, 600, false },
-		{ 1 << 19, (1 << 18) - 300, 600, true },
-		{ 1 << 19, (1 << 18) - 2500, 5000, true },
-		{ 1 << 25, (1 << 24) - 2500, 5000, false },
-		{ 1 << 25, (1 << 24) - 90, 180, true },
-		{ UINT64_C(1) << 31, (1 << 30) - 1100, 2200, false },
-		{ UINT64_C(1) << 31, (1 << 30) - 1100, 2200, true },
+		{ 130, 0, 130, false }, { 511, 0, 511, false },
+		{ 513, 0, 513, false }, { 1000, 0, 1000, false },
+		{ 2500, 0, 2500, false }, { 4097, 0, 4097, false },
+		{ 40000, 0, 40000, false },
+		/* around the borders of groups and of nodes of each level */
+		{ 1 << 19, (1 << 15) - 300, 600, false },
+		{ 1 << 19, (1 << 15) - 300, 600, true },
+		{ 1 << 19, (1 << 18) - 1500, 3000, true },
+		{ 1 << 25, (1 << 21) - 1500, 3000, false },
+		{ 1 << 25, (1 << 21) - 90, 180, true },
+		{ 1 << 25, (1 << 24) - 1500, 3000, true },
+		{ UINT64_C(1) << 31, (1 << 27) - 1100, 2200, false },
+		{ UINT64_C(1) << 31, (1 << 27) - 1100, 2200, true },
+		{ UINT64_C(1) << 34, (UINT64_C(1) << 33) - 1100, 2200, true },
+		/* several groups, and whole ones among them */
+		{ 1 << 18, (1 << 17) - 50000, 100000, false },
+		{ 1 << 18, (1 << 17) - 50000, 100000, true },
 		/* at the very end, which is in the midst of a word */
 		{ (1 << 18) + 37, (1 << 18) - 700, 737, false },
 		{ (1 << 18) + 37, (1 << 18) - 700, 737, true },
 	};
-	uint64_t step;
+	uint64_t nsteps = steps / ARRAY_SIZE(cases);
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct model m = model_open(cases[i].nblocks, cases[i].base,
-					    cases[i].n,
-					    cases[i].outside_free);
-
-		for (step = 0; step < steps / ARRAY_SIZE(cases); step++)
-			model_step(&m, step);
-		assert_true(model_agrees(&m));
-		model_close(&m);
-	}
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		run_model(&cases[i], cases[i].n > 5000 ? nsteps / 64 : nsteps);
 }
 
 /* --------------------------------------------------------- planted faults */

@@ -4,6 +4,7 @@
  * last, copies for children, and what it hears from the swapd.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -393,6 +394,193 @@ gone_without_handover(void **state)
 	swap_client_close(client);
 }
 
+/* ------------------------------------------------------ ranges of objects */
+
+static void
+object_calls(void **state)
+{
+	struct fixture *f = *state;
+	struct swap_client *client = connected();
+	struct swap_client_object *a = created(client, NULL, 8 * PAGE), *b;
+	struct swap_error error = { 0 };
+	uint64_t before, after;
+
+	assert_int_equal(swap_client_object_create(client, NULL, 4 * PAGE,
+						   SWAP_OBJECT_NOSWAP, &b,
+						   &error), 0);
+	assert_int_equal(swap_client_reserve(b, 0, PAGE, &error), -EPERM);
+	assert_int_equal(swap_client_allow_swap(b), 0);
+	assert_int_equal(swap_client_allow_swap(b), 0);
+	assert_int_equal(f->pager.nallowed, 1);
+	assert_int_equal(swap_client_reserve(b, 0, 4 * PAGE, &error), 0);
+	assert_int_equal(f->pager.reserved, 4 * PAGE);
+	assert_int_equal(swap_client_unreserve(b, 0, PAGE), 0);
+	assert_int_equal(f->pager.reserved, 3 * PAGE);
+	f->pager.reserve_max = 3 * PAGE;
+	assert_int_equal(swap_client_reserve(a, 0, PAGE, &error), -ENOSPC);
+	assert_string_equal(error.message, "no space to set aside");
+	assert_int_equal(swap_client_flush(a, PAGE, 7 * PAGE,
+					   SWAP_FLUSH_DEACTIVATE, &error), 0);
+	assert_int_equal(f->pager.nflushed, 7);
+	assert_int_equal(f->pager.last_flags, SWAP_FLUSH_DEACTIVATE);
+	assert_int_equal(swap_client_flush(a, 0, PAGE, SWAP_FLUSH_FREE,
+					   &error), -EBUSY);
+	assert_int_equal(swap_client_haspage(a, 2 * PAGE, &before, &after), 1);
+	assert_int_equal(before, 2 * PAGE);
+	assert_int_equal(after, 5 * PAGE);
+	assert_int_equal(swap_client_haspage(a, PAGE, NULL, NULL), 0);
+	assert_int_equal(swap_client_copy(a, PAGE, b, 0, 4 * PAGE,
+					  SWAP_COPY_DESTROY, &error), 0);
+	assert_int_equal(f->pager.copied, 4 * PAGE);
+	assert_int_equal(f->pager.last_flags, SWAP_COPY_DESTROY);
+	swap_client_close(client);
+}
+
+static void
+object_calls_refused(void **state)
+{
+	struct swap_client *client = connected(), *other = connected();
+	struct swap_client_object *a = created(client, NULL, 8 * PAGE);
+	struct swap_client_object *b = created(other, NULL, 8 * PAGE);
+	struct swap_error error = { 0 };
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(swap_client_flush(a, 0, 9 * PAGE, 0, &error), -EINVAL);
+	assert_int_equal(swap_client_flush(a, 0, PAGE, 4, &error), -EINVAL);
+	assert_int_equal(swap_client_flush(a, 0, PAGE, 3, &error), -EINVAL);
+	assert_int_equal(swap_client_reserve(a, 1, PAGE, &error), -EINVAL);
+	assert_int_equal(swap_client_reserve(a, 8 * PAGE, PAGE, &error),
+			 -EINVAL);
+	assert_int_equal(swap_client_unreserve(a, 0, 0), -EINVAL);
+	assert_int_equal(swap_client_haspage(a, 8 * PAGE, &before, NULL),
+			 -EINVAL);
+	assert_int_equal(swap_client_get(a, 0, PAGE, PAGE, 0, NULL, &error),
+			 -EINVAL);
+	assert_int_equal(swap_client_get(a, 0, PAGE, 0, 4, NULL, &error),
+			 -EINVAL);
+	assert_int_equal(swap_client_get(a, UINT64_MAX - PAGE + 1, PAGE, 0, 0,
+					 NULL, &error), -EINVAL);
+	assert_int_equal(swap_client_copy(a, 0, a, 0, PAGE, 0, &error),
+			 -EINVAL);
+	assert_int_equal(swap_client_copy(a, 0, b, 0, PAGE, 0, &error),
+			 -EINVAL);
+	assert_non_null(strstr(error.message, "two connections"));
+	swap_client_close(client);
+	swap_client_close(other);
+}
+
+/* More pages than one call answers for. */
+static void
+long_get(void **state)
+{
+	const uint64_t n = 2 * 65536 + 7;
+	struct fixture *f = *state;
+	struct swap_client *client = connected();
+	struct swap_client_object *object = created(client, NULL, n * PAGE);
+	struct swap_error error = { 0 };
+	uint8_t *states = malloc(n);
+
+	f->pager.swapped_from = 65535;
+	/* What costs nothing comes: the wanted page, and the first 65535. */
+	assert_int_equal(swap_client_get(object, 0, n * PAGE, 70000 * PAGE, 0,
+					 states, &error), 65536);
+	assert_int_equal(states[65534], SWAP_PAGE_RESIDENT);
+	assert_int_equal(states[65535], SWAP_PAGE_ABSENT);
+	assert_int_equal(states[70000], SWAP_PAGE_RESIDENT);
+	assert_int_equal(states[n - 1], SWAP_PAGE_ABSENT);
+	assert_int_equal(swap_client_get(object, 0, n * PAGE, 0,
+					 SWAP_GET_NOWAIT | SWAP_GET_ALL,
+					 states, &error), -EAGAIN);
+	assert_int_equal(states[0], SWAP_PAGE_RESIDENT);
+	assert_int_equal(states[n - 1], SWAP_PAGE_ABSENT);
+	assert_int_equal(swap_client_get(object, 0, n * PAGE, 0, SWAP_GET_ALL,
+					 NULL, &error), n);
+	f->pager.lost_page = 131073;
+	assert_int_equal(swap_client_get(object, PAGE, (n - 1) * PAGE, PAGE,
+					 SWAP_GET_ALL, states, &error), -EIO);
+	assert_string_equal(error.message, "page 131073 does not \"come\"");
+	for (uint64_t i = 0; i < n - 1; i++)
+		assert_int_equal(states[i], i + 1 == 131073
+				 ? SWAP_PAGE_LOST : SWAP_PAGE_RESIDENT);
+	free(states);
+	swap_client_close(client);
+}
+
+static void
+writable_regions(void **state)
+{
+	struct fixture *f = *state;
+	struct swap_client *client = connected();
+	struct swap_client_region *region;
+	struct swap_client_object *object;
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	char *p;
+
+	NEED_UFFD();
+	object = created(client, NULL, 4 * PAGE);
+	region = mapped(object);
+	p = swap_client_region_address(region);
+	p[0] = 'a';
+	assert_int_equal(swap_client_set_writable(region, false), 0);
+	assert_int_equal(f->pager.nreadonly, 1);
+	assert_int_equal(p[0], 'a');
+	/* The kernel writes there for nobody. */
+	assert_int_equal(pread(zero, p, 1, 0), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(swap_client_set_writable(region, false), 0);
+	assert_int_equal(f->pager.nreadonly, 1);
+	assert_int_equal(swap_client_set_writable(region, true), 0);
+	assert_int_equal(f->pager.nreadonly, 0);
+	p[1] = 'b';
+	/* With the swapd gone it is still this process's mapping. */
+	server_stop(f->server);
+	assert_int_equal(swap_client_set_writable(region, false), -ECONNRESET);
+	assert_int_equal(swap_client_unmap(region), 0);
+	swap_client_close(client);
+	close(zero);
+}
+
+/* -------------------------------------------------------- tunables and maps */
+
+static void
+tunables_and_maps(void **state)
+{
+	struct fixture *f = *state;
+	struct swap_client *client = connected();
+	struct swap_error error = { 0 };
+	struct swap_device_map map;
+	struct swap_tunable *list;
+	size_t n;
+
+	assert_int_equal(swap_client_tunables(client, &list, &n, &error), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(list[0].name, "one");
+	assert_string_equal(list[0].value, "first");
+	free(list);
+	assert_int_equal(swap_client_tune(client, "one", "second", &error), 0);
+	assert_string_equal(f->pager.tuned, "second");
+	assert_int_equal(swap_client_tune(client, "one", "x", &error), -EINVAL);
+	assert_string_equal(error.message, "one: not a value");
+	assert_int_equal(swap_client_tune(client, "none", "x", &error),
+			 -ENOENT);
+	assert_int_equal(swap_client_tune(client, "\xff", "x", &error),
+			 -EINVAL);
+	assert_non_null(strstr(error.message, "UTF-8"));
+	assert_int_equal(swap_client_device_map(client, "/dev/fake", 4096,
+						&map, &error), 0);
+	assert_int_equal(map.ncells, 4096);
+	assert_int_equal(map.cells[4095].nblocks, 4096);
+	assert_int_equal(map.runs[6], 1);
+	assert_int_equal(map.nblocks, UINT64_C(1) << 40);
+	swap_device_map_clear(&map);
+	assert_int_equal(swap_client_device_map(client, "/dev/fake", 65537,
+						&map, &error), -EINVAL);
+	assert_int_equal(swap_client_device_map(client, "/dev/none", 0, &map,
+						&error), -ENXIO);
+	swap_client_close(client);
+}
+
 int
 main(void)
 {
@@ -408,6 +596,11 @@ main(void)
 		TEST(poison),
 		TEST(handover),
 		TEST(gone_without_handover),
+		TEST(object_calls),
+		TEST(object_calls_refused),
+		TEST(long_get),
+		TEST(writable_regions),
+		TEST(tunables_and_maps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -594,6 +594,319 @@ foreign_directory(void **state)
 	assert_non_null(strstr(error.message, "65534"));
 }
 
+/* ------------------------------------------------- ranges of objects */
+
+/* A handle of a new object of 8 pages on a raw connection. */
+static int
+raw_object(int fd)
+{
+	const char *answer = raw_call(fd, "CreateObject",
+				      "\"size_bytes\":32768");
+	int64_t handle = 0;
+
+	expect(answer, "\"object\":");
+	assert_int_equal(scan_int(answer, "object", &handle), 0);
+	return (int)handle;
+}
+
+/* Parameters with handles in them: @ is one, # the other. */
+static void
+fill(char *buf, size_t size, const char *params, int a, int b)
+{
+	size_t len = 0;
+
+	for (; *params != '\0' && len + 12 < size; params++) {
+		if (*params == '@' || *params == '#')
+			len += (size_t)snprintf(buf + len, size - len, "%d",
+						*params == '@' ? a : b);
+		else
+			buf[len++] = *params;
+	}
+	buf[len] = '\0';
+}
+
+/* Each parameter of each call that is wrong is named, and nothing is done. */
+static void
+object_calls_refused(void **state)
+{
+	static const struct {
+		const char	*method, *params, *bad;
+	} cases[] = {
+		{ "AllowSwap", "", "object" },
+		{ "AllowSwap", "\"object\":99", "object" },
+		{ "AllowSwap", "\"object\":@,\"x\":1", "x" },
+		{ "Get", "\"object\":@,\"offset_bytes\":0,"
+		  "\"length_bytes\":4096", "wanted_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":1,\"length_bytes\":"
+		  "4096,\"wanted_bytes\":0", "offset_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":4096,\"length_bytes\":"
+		  "4096,\"wanted_bytes\":0", "wanted_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":4096,\"length_bytes\":"
+		  "4096,\"wanted_bytes\":8192", "wanted_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":0,\"length_bytes\":"
+		  "4096,\"wanted_bytes\":1", "wanted_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":0,\"length_bytes\":"
+		  "36864,\"wanted_bytes\":0", "length_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":0,\"length_bytes\":"
+		  "9223372036854771712,\"wanted_bytes\":0", "length_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":9223372036854771712,"
+		  "\"length_bytes\":4096,\"wanted_bytes\":0",
+		  "offset_bytes" },
+		{ "Get", "\"object\":@,\"offset_bytes\":0,\"length_bytes\":"
+		  "4096,\"wanted_bytes\":0,\"all\":1", "all" },
+		{ "Get", "\"object\":@,\"offset_bytes\":0,\"length_bytes\":"
+		  "-4096,\"wanted_bytes\":0", "length_bytes" },
+		{ "Flush", "\"object\":@,\"offset_bytes\":0,"
+		  "\"length_bytes\":0", "length_bytes" },
+		{ "Flush", "\"object\":@,\"offset_bytes\":0,\"length_bytes\":"
+		  "4096,\"deactivate\":true,\"free\":true", "free" },
+		{ "Reserve", "\"object\":@,\"offset_bytes\":0,"
+		  "\"length_bytes\":40960", "length_bytes" },
+		{ "Reserve", "\"object\":null,\"offset_bytes\":0,"
+		  "\"length_bytes\":4096", "object" },
+		{ "Unreserve", "\"object\":@,\"offset_bytes\":32768,"
+		  "\"length_bytes\":4096", "offset_bytes" },
+		{ "HasPage", "\"object\":@,\"offset_bytes\":32768",
+		  "offset_bytes" },
+		{ "HasPage", "\"object\":@,\"offset_bytes\":\"0\"",
+		  "offset_bytes" },
+		{ "Copy", "\"from\":@,\"from_offset_bytes\":0,\"to\":@,"
+		  "\"to_offset_bytes\":0,\"length_bytes\":4096", "to" },
+		{ "Copy", "\"from\":99,\"from_offset_bytes\":0,\"to\":@,"
+		  "\"to_offset_bytes\":0,\"length_bytes\":4096", "from" },
+		{ "Copy", "\"from\":@,\"from_offset_bytes\":1,\"to\":#,"
+		  "\"to_offset_bytes\":0,\"length_bytes\":4096",
+		  "from_offset_bytes" },
+		{ "Copy", "\"from\":@,\"from_offset_bytes\":0,\"to\":#,"
+		  "\"to_offset_bytes\":4097,\"length_bytes\":4096",
+		  "to_offset_bytes" },
+		{ "Copy", "\"from\":@,\"from_offset_bytes\":0,\"to\":#,"
+		  "\"to_offset_bytes\":4096,\"length_bytes\":32768",
+		  "length_bytes" },
+		{ "SetWritable", "\"region\":@,\"writable\":true",
+		  "region" },
+		{ "SetWritable", "\"region\":1", "writable" },
+	};
+	struct fixture *f = *state;
+	char params[256], want[64];
+	int fd = raw_open(), a = raw_object(fd), b = raw_object(fd);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		fill(params, sizeof(params), cases[i].params, a, b);
+		snprintf(want, sizeof(want), "\"parameter\":\"%s\"",
+			 cases[i].bad);
+		expect(raw_call(fd, cases[i].method, params), want);
+	}
+	assert_int_equal(f->pager.nparts, 0);
+	assert_int_equal(f->pager.reserved, 0);
+	close(fd);
+	expect_alive();
+}
+
+/* A handle of one connection is nothing on another. */
+static void
+object_calls_foreign(void **state)
+{
+	int mine = raw_open(), other = raw_open(), handle = raw_object(other);
+	char params[128];
+
+	(void)state;
+	snprintf(params, sizeof(params), "\"object\":%d,\"offset_bytes\":0,"
+		 "\"length_bytes\":4096,\"free\":true", handle);
+	expect(raw_call(mine, "Flush", params), "\"parameter\":\"object\"");
+	close(mine);
+	close(other);
+}
+
+static int
+raw_large_object(int fd)
+{
+	int64_t handle = 0;
+
+	/* 65537 pages, and 256 GiB. */
+	assert_int_equal(scan_int(raw_call(fd, "CreateObject",
+					   "\"size_bytes\":274877906944"),
+				  "object", &handle), 0);
+	return (int)handle;
+}
+
+static void
+get_limits(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_open(), handle = raw_large_object(fd);
+	char params[160];
+
+	snprintf(params, sizeof(params), "\"object\":%d,\"offset_bytes\":0,"
+		 "\"length_bytes\":268439552,\"wanted_bytes\":0", handle);
+	expect(raw_call(fd, "Get", params), "\"parameter\":\"length_bytes\"");
+	f->pager.lost_page = 3;
+	snprintf(params, sizeof(params), "\"object\":%d,\"offset_bytes\":"
+		 "4096,\"length_bytes\":20480,\"wanted_bytes\":4096,"
+		 "\"all\":true", handle);
+	/* The states come with the error. */
+	expect(raw_call(fd, "Get", params), "\"states\":\"rrlrr\"");
+	expect(raw_call(fd, "Get", params), "\"errno\":-5");
+	expect(raw_call(fd, "Get", params), "page 3 does not \\\"come\\\"");
+	expect(raw_call(fd, "Get", params), "\"count\":4");
+	close(fd);
+}
+
+/* Who hangs up in the middle of a long call ends it; others go on meanwhile. */
+static void
+long_call_hang_up(void **state, const char *method, const char *params)
+{
+	struct fixture *f = *state;
+	int fd = raw_open(), a = raw_large_object(fd), b = raw_large_object(fd);
+	char text[512], filled[256];
+	unsigned nparts;
+
+	f->pager.slow = true;
+	fill(filled, sizeof(filled), params, a, b);
+	snprintf(text, sizeof(text), "{\"method\":\"org.swapkit.Pager.%s\","
+		 "\"parameters\":{%s}}", method, filled);
+	raw_send(fd, text);
+	while (f->pager.nparts < 3)
+		expect_alive();
+	close(fd);
+	/* The objects go when the thread has noticed. */
+	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
+	nparts = f->pager.nparts;
+	assert_in_range(nparts, 3, 60);
+	f->pager.nparts = 0;
+	f->pager.slow = false;
+}
+
+static void
+long_calls(void **state)
+{
+	long_call_hang_up(state, "Get", "\"object\":@,\"offset_bytes\":0,"
+			  "\"length_bytes\":268435456,\"wanted_bytes\":0,"
+			  "\"all\":true");
+	long_call_hang_up(state, "Flush", "\"object\":@,\"offset_bytes\":0,"
+			  "\"length_bytes\":274877906944,"
+			  "\"deactivate\":true");
+	long_call_hang_up(state, "Copy", "\"from\":@,\"from_offset_bytes\":0,"
+			  "\"to\":#,\"to_offset_bytes\":0,"
+			  "\"length_bytes\":274877906944");
+}
+
+/* Nothing changes hands behind a handover's back. */
+static void
+object_calls_after_end(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_open(), a = raw_object(fd), b = raw_object(fd);
+	struct swap_error error = { 0 };
+	char params[160];
+
+	assert_int_equal(server_end(f->server, false, &error), 0);
+	snprintf(params, sizeof(params), "\"from\":%d,\"from_offset_bytes\":0,"
+		 "\"to\":%d,\"to_offset_bytes\":0,\"length_bytes\":4096", a, b);
+	expect(raw_call(fd, "Copy", params), "is ending");
+	snprintf(params, sizeof(params), "\"object\":%d,\"offset_bytes\":0,"
+		 "\"length_bytes\":4096,\"wanted_bytes\":0", a);
+	expect(raw_call(fd, "Get", params), "is ending");
+	snprintf(params, sizeof(params), "\"object\":%d,\"offset_bytes\":0,"
+		 "\"length_bytes\":4096,\"deactivate\":true", a);
+	expect(raw_call(fd, "Flush", params), "is ending");
+	assert_int_equal(f->pager.nparts, 0);
+	close(fd);
+}
+
+/* ------------------------------------------------------- tunables and maps */
+
+static void
+tunables(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_open();
+
+	expect(raw_call(fd, "GetTunables", ""), "\"name\":\"other\"");
+	expect(raw_call(fd, "GetTunables", "\"name\":\"one\""),
+	       "{\"tunables\":[{\"name\":\"one\",\"value\":\"first\","
+	       "\"default_value\":\"first\",\"unit\":\"words\","
+	       "\"range\":\"first|second\",\"summary\":\"A word\"}]}");
+	expect(raw_call(fd, "GetTunables", "\"name\":\"none\""),
+	       "there is no tunable 'none'");
+	expect(raw_call(fd, "GetTunables", "\"name\":7"),
+	       "\"parameter\":\"name\"");
+	expect(raw_call(fd, "SetTunable", "\"name\":\"one\",\"value\":"
+			"\"second\""), "\"parameters\":{}");
+	assert_true(fake_becomes(&f->pager, &f->pager.ntuned, 1));
+	expect(raw_call(fd, "SetTunable", "\"name\":\"one\",\"value\":"
+			"\"third\""), "one: not a value");
+	expect(raw_call(fd, "SetTunable", "\"name\":\"no\",\"value\":\"1\""),
+	       "\"errno\":-2");
+	expect(raw_call(fd, "SetTunable", "\"name\":\"one\""),
+	       "\"parameter\":\"value\"");
+	expect(raw_call(fd, "SetTunable", "\"name\":\"one\",\"value\":2"),
+	       "\"parameter\":\"value\"");
+	expect(raw_call(fd, "GetTunables", "\"name\":\"one\""),
+	       "\"value\":\"second\"");
+	close(fd);
+}
+
+static void
+device_maps(void **state)
+{
+	int fd = raw_open();
+
+	(void)state;
+	expect(raw_call(fd, "Map", "\"device\":\"/dev/fake\",\"cells\":2"),
+	       "\"fragmentation\":30,\"histogram\":[{\"order\":0,\"runs\":2,"
+	       "\"blocks\":2},{\"order\":6,\"runs\":1,\"blocks\":64}],"
+	       "\"cells\":[{\"nblocks\":1,\"nfree\":0},{\"nblocks\":2,"
+	       "\"nfree\":1}]");
+	expect(raw_call(fd, "Map", "\"device\":\"/dev/fake\""),
+	       "\"cells\":[]");
+	expect(raw_call(fd, "Map", "\"device\":\"/dev/none\""),
+	       "\"errno\":-6");
+	expect(raw_call(fd, "Map", "\"device\":\"none\""), "absolute path");
+	expect(raw_call(fd, "Map", "\"device\":\"/dev/fake\",\"cells\":4097"),
+	       "\"parameter\":\"cells\"");
+	expect(raw_call(fd, "Map", "\"cells\":1"),
+	       "\"parameter\":\"device\"");
+	close(fd);
+}
+
+static int
+nobody_tunes(void)
+{
+	int fd = raw_open(), r = 0;
+
+	if (!has(raw_call(fd, "GetTunables", ""), "\"one\""))
+		r |= 1;
+	if (!has(raw_call(fd, "SetTunable", "\"name\":\"one\",\"value\":"
+			  "\"second\""), "only root may do that"))
+		r |= 2;
+	if (!has(raw_call(fd, "Map", "\"device\":\"/dev/fake\""), "histogram"))
+		r |= 4;
+	/* Its own objects and charges are all that it sees. */
+	if (!has(raw_call(fd, "CreateObject", "\"size_bytes\":8192"),
+		 "\"object\":"))
+		r |= 8;
+	if (!has(raw_call(fd, "Status", ""), "\"users\":[{\"uid\":65534,"
+		 "\"charged_bytes\":8192,\"limit_bytes\":0}]"))
+		r |= 16;
+	return r;
+}
+
+static void
+tunables_permission(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_open();
+
+	NEED_ROOT();
+	raw_object(fd);
+	assert_int_equal(as_nobody(nobody_tunes), 0);
+	assert_int_equal(f->pager.ntuned, 0);
+	expect(raw_call(fd, "Status", ""), "\"users\":[{\"uid\":0,"
+	       "\"charged_bytes\":32768,\"limit_bytes\":0}]");
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -617,6 +930,14 @@ main(void)
 		TEST(second_of_a_name),
 		TEST(stale_socket),
 		TEST(foreign_directory),
+		TEST(object_calls_refused),
+		TEST(object_calls_foreign),
+		TEST(get_limits),
+		TEST(long_calls),
+		TEST(object_calls_after_end),
+		TEST(tunables),
+		TEST(device_maps),
+		TEST(tunables_permission),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

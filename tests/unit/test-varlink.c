@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Unit tests of what is below the server and the client: frames and their
- * descriptors, scanning, varlink messages, the snapshot as JSON, paths,
- * handles, and the record of clients.
+ * descriptors, scanning, varlink messages, paths, handles, and the record of
+ * clients.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,6 @@
 
 #include "ipc/frame.h"
 #include "ipc/handles.h"
-#include "ipc/json.h"
 #include "ipc/path.h"
 #include "ipc/scan.h"
 #include "ipc/state.h"
@@ -502,195 +501,6 @@ call_params(void **state)
 	assert_int_equal(varlink_params_read(NULL, table, 1, &bad), -EINVAL);
 }
 
-/* --------------------------------------------------------------- snapshot */
-
-static uint64_t seed;
-
-static uint64_t
-next_random(void)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return seed >> 1;
-}
-
-static void
-fill_device(struct swap_device_stats *d)
-{
-	uint64_t *numbers[] = {
-		&d->first_block, &d->size_bytes, &d->used_bytes,
-		&d->bad_bytes, &d->read_bytes, &d->written_bytes, &d->reads,
-		&d->writes, &d->read_errors, &d->write_errors,
-	};
-
-	strcpy(d->path, "/dev/loop \"7\"\n\xc3\xa9");
-	strcpy(d->type, "loop");
-	d->priority = (int)(next_random() % 32768);
-	d->flags = (unsigned)next_random() & 7;
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		*numbers[i] = next_random();
-}
-
-static void
-fill_object(struct swap_object_stats *o)
-{
-	uint64_t *numbers[] = {
-		&o->id, &o->size_bytes, &o->resident_bytes, &o->swapped_bytes,
-		&o->block_bytes, &o->wired_bytes, &o->poisoned_bytes,
-	};
-
-	memset(o->name, 'n', SWAP_NAME_MAX);
-	o->uid = UINT32_MAX;
-	o->pid = INT32_MAX;
-	strcpy(o->command, "a command");
-	o->flags = SWAP_OBJECT_NOSWAP;
-	o->regions = (uint32_t)next_random();
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		*numbers[i] = next_random();
-}
-
-static void
-fill_stats(struct swap_stats *s)
-{
-	uint64_t *numbers[] = {
-		&s->uptime_usec, &s->ram_bytes, &s->resident_bytes,
-		&s->wired_bytes, &s->swapped_bytes, &s->swap_bytes,
-		&s->swap_used_bytes, &s->metadata_bytes,
-	};
-	uint64_t counters[sizeof(s->counters) / sizeof(uint64_t)];
-
-	strcpy(s->provider, "swapd");
-	strcpy(s->pager, "default");
-	strcpy(s->version, SWAP_VERSION);
-	s->pid = 123;
-	s->page_bytes = 4096;
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		*numbers[i] = next_random();
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		counters[i] = next_random();
-	memcpy(&s->counters, counters, sizeof(counters));
-	s->clients = 3;
-	s->cluster_pages = 32;
-	s->almost_full = true;
-	s->ndevices = 2;
-	s->devices = calloc(2, sizeof(*s->devices));
-	fill_device(&s->devices[0]);
-	fill_device(&s->devices[1]);
-	s->nobjects = 3;
-	s->objects = calloc(3, sizeof(*s->objects));
-	for (size_t i = 0; i < 3; i++)
-		fill_object(&s->objects[i]);
-}
-
-static void
-free_stats(struct swap_stats *s)
-{
-	free(s->devices);
-	free(s->objects);
-}
-
-static void
-stats_roundtrip(void **state)
-{
-	struct swap_stats a, b;
-	json_t *json, *again;
-	char *text;
-
-	(void)state;
-	for (seed = 1; seed != 0 && seed < 200; seed = seed * 2 + 1) {
-		uint64_t start = seed;
-
-		memset(&a, 0, sizeof(a));
-		memset(&b, 0, sizeof(b));
-		fill_stats(&a);
-		json = json_from_stats(&a, NULL, NULL);
-		text = json_dumps(json, 0);
-		again = json_loads(text, 0, NULL);
-		assert_int_equal(json_to_stats(again, &b), 0);
-		assert_memory_equal(a.devices, b.devices,
-				    2 * sizeof(*a.devices));
-		assert_memory_equal(a.objects, b.objects,
-				    3 * sizeof(*a.objects));
-		free_stats(&a);
-		free_stats(&b);
-		a.devices = b.devices = NULL;
-		a.objects = b.objects = NULL;
-		assert_memory_equal(&a, &b, sizeof(a));
-		free(text);
-		json_decref(json);
-		json_decref(again);
-		seed = start;
-	}
-}
-
-static bool
-only_first(void *arg, const struct swap_object_stats *object)
-{
-	return object == arg;
-}
-
-/* Every member of the JSON in turn: missing, of a wrong type, too large. */
-static void
-stats_strict_in(json_t *root, json_t *object)
-{
-	const char *name;
-	json_t *value, *saved, *copy = json_copy(object);
-	struct swap_stats s;
-
-	json_object_foreach(copy, name, value) {
-		json_t *const wrong[] = {
-			NULL, json_null(), json_real(1.5), json_integer(-9e15),
-			json_string("far too long for each of the arrays ....."
-				    "........................................."
-				    "........................................."
-				    "........................................."
-				    "........................................."
-				    "........................................."
-				    "............................ x"),
-		};
-
-		saved = json_incref(value);
-		for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-			if (wrong[i] == NULL)
-				json_object_del(object, name);
-			else
-				json_object_set_new(object, name, wrong[i]);
-			if (json_to_stats(root, &s) != -EPROTO)
-				fail_msg("%s: wrong value %zu accepted", name,
-					 i);
-		}
-		json_object_set_new(object, name, saved);
-	}
-	json_decref(copy);
-	assert_int_equal(json_to_stats(root, &s), 0);
-	free_stats(&s);
-}
-
-static void
-stats_strict(void **state)
-{
-	struct swap_stats a = { 0 };
-	json_t *json;
-
-	(void)state;
-	fill_stats(&a);
-	json = json_from_stats(&a, only_first, &a.objects[1]);
-	assert_int_equal(json_array_size(json_object_get(json, "objects")), 1);
-	stats_strict_in(json, json);
-	stats_strict_in(json, json_object_get(json, "counters"));
-	stats_strict_in(json, json_array_get(json_object_get(json, "devices"),
-					     1));
-	stats_strict_in(json, json_array_get(json_object_get(json, "objects"),
-					     0));
-	json_decref(json);
-	/* What is no UTF-8 is shown, too. */
-	strcpy(a.devices[0].path, "/tmp/\xff.swap");
-	json = json_from_device_stats(&a.devices[0]);
-	assert_string_equal(json_string_value(json_object_get(json, "path")),
-			    "/tmp/?.swap");
-	json_decref(json);
-	free_stats(&a);
-}
-
 /* ------------------------------------------------------------------ paths */
 
 static int
@@ -927,8 +737,6 @@ main(void)
 		cmocka_unit_test(call_bad),
 		cmocka_unit_test(call_bombs),
 		cmocka_unit_test(call_params),
-		cmocka_unit_test(stats_roundtrip),
-		cmocka_unit_test(stats_strict),
 		PATH_TEST(path_names),
 		PATH_TEST(path_limit),
 		PATH_TEST(path_files),

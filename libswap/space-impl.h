@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* space-impl.h - a device in service, for space*.c (floor 3) */
+#ifndef SWAP_SPACE_IMPL_H
+#define SWAP_SPACE_IMPL_H
+
+#include "blist.h"
+#include "space.h"
+
+struct space_dev {
+	struct device	*device;
+	struct blist	*blist;		/* (l) */
+	uint64_t	 serial;	/* never used again */
+	uint64_t	 first, end;	/* addresses, constant */
+	uint64_t	 label;		/* blocks kept for a label */
+	uint64_t	 used, bad;	/* (l) */
+	unsigned	 flags;		/* (l) SWAP_DEVICE_* */
+	int		 priority;
+	struct space_record *record;
+};
+
+static inline bool
+space_dev_closing(const struct space_dev *dev)
+{
+	return (dev->flags & SWAP_DEVICE_CLOSING) != 0;
+}
+
+/* Does it take allocations? */
+static inline bool
+space_dev_serves(const struct space_dev *dev)
+{
+	return (dev->flags & (SWAP_DEVICE_CLOSING | SWAP_DEVICE_GONE)) == 0;
+}
+
+static inline uint64_t
+space_dev_usable(const struct space_dev *dev)
+{
+	return dev->end - dev->first - dev->label;
+}
+
+/* What a plain allocation can have.  Lock held. */
+static inline uint64_t
+space_plain(const struct space *s)
+{
+	return s->avail > s->reserved ? s->avail - s->reserved : 0;
+}
+
+/*
+ * Take the lock, and free what was noted down; release it, and say what there
+ * is to say.  Nobody takes the lock in any other way, so that whoever has it
+ * sees every block that was freed before.
+ */
+void space_enter(struct space *s);
+void space_leave(struct space *s);
+
+/*
+ * Lock held: avail, total, reserved or a mark have changed.  Keep the flags,
+ * events and news straight.
+ */
+void space_size_check(struct space *s);
+
+/* Lock held.  The device that has @block, or NULL. */
+struct space_dev *space_dev_of(const struct space *s, uint64_t block);
+
+/*
+ * What @spec names, looked up in the file system without a lock; free() it.
+ * NULL: nothing that can be found.
+ */
+char *space_resolve(const char *spec);
+/*
+ * Lock held.  The device attached as @spec, or else the one that @resolved,
+ * from space_resolve(), is.  NULL.
+ */
+struct space_dev *space_find(const struct space *s, const char *spec,
+			     const char *resolved);
+int space_not_attached(const char *spec, struct swap_error *error);
+
+#endif

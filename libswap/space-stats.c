@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What swap space has to tell: states, totals, and a line for each device.
+ * All of it is one picture, taken under the lock.
+ */
+#include "space-impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+bool
+space_is_closing(struct space *s, uint64_t block)
+{
+	struct space_dev *dev;
+	bool result;
+
+	space_enter(s);
+	dev = space_dev_of(s, block);
+	result = dev != NULL && space_dev_closing(dev);
+	space_leave(s);
+	return result;
+}
+
+bool
+space_is_tight(struct space *s)
+{
+	bool result;
+
+	space_enter(s);
+	result = s->almost_full;
+	space_leave(s);
+	return result;
+}
+
+bool
+space_is_full(struct space *s)
+{
+	bool result;
+
+	space_enter(s);
+	result = s->full;
+	space_leave(s);
+	return result;
+}
+
+uint64_t
+space_room(struct space *s)
+{
+	uint64_t room;
+
+	space_enter(s);
+	room = s->full ? space_plain(s) : UINT64_MAX;
+	space_leave(s);
+	return room;
+}
+
+void
+space_totals(struct space *s, struct space_totals *ret)
+{
+	space_enter(s);
+	memset(ret, 0, sizeof(*ret));
+	ret->total = s->total;
+	ret->avail = s->avail;
+	ret->reserved = min_u64(s->reserved, s->avail);
+	ret->free_completed = s->free_completed;
+	ret->almost_full_events = s->almost_full_events;
+	ret->full_events = s->full_events;
+	for (unsigned i = 0; i < s->ndev; i++)
+		ret->used += s->dev[i]->used;
+	ret->almost_full = s->ndev > 0 && s->almost_full;
+	ret->full = s->ndev > 0 && s->full;
+	pthread_mutex_lock(&s->late_lock);
+	ret->free_deferred = s->free_deferred;
+	pthread_mutex_unlock(&s->late_lock);
+	space_leave(s);
+}
+
+static void
+dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
+{
+	const struct device_counters *io = device_counters(dev->device);
+
+	format_cut(st->path, sizeof(st->path), "%s", device_path(dev->device));
+	format_cut(st->type, sizeof(st->type), "%s", device_type(dev->device));
+	st->priority = dev->priority;
+	st->flags = dev->flags;
+	st->first_block = dev->first;
+	st->size_bytes = space_dev_usable(dev) * page_bytes();
+	st->used_bytes = dev->used * page_bytes();
+	st->bad_bytes = dev->bad * page_bytes();
+	st->read_bytes = atomic_load(&io->read_bytes);
+	st->written_bytes = atomic_load(&io->write_bytes);
+	st->reads = atomic_load(&io->reads);
+	st->writes = atomic_load(&io->writes);
+	st->read_errors = atomic_load(&io->read_errors);
+	st->write_errors = atomic_load(&io->write_errors);
+}
+
+int
+space_stats(struct space *s, struct swap_device_stats **ret, size_t *ret_n)
+{
+	struct swap_device_stats *st;
+
+	space_enter(s);
+	st = calloc(s->ndev + 1, sizeof(*st));
+	if (st != NULL) {
+		for (unsigned i = 0; i < s->ndev; i++)
+			dev_stats(s->dev[i], &st[i]);
+		*ret = st;
+		*ret_n = s->ndev;
+	}
+	space_leave(s);
+	return st != NULL ? 0 : -ENOMEM;
+}
+
+size_t
+space_memory(struct space *s)
+{
+	size_t bytes = sizeof(*s) + s->table.size;
+
+	space_enter(s);
+	for (unsigned i = 0; i < s->ndev; i++)
+		bytes += sizeof(*s->dev[i]) + blist_memory(s->dev[i]->blist);
+	space_leave(s);
+	return bytes;
+}
