@@ -19,31 +19,23 @@ static const struct table_column columns[] = {
 	{ "DEFAULT", TABLE_NUMBER, 2 }, { "SUMMARY", TABLE_WORD, 4 },
 };
 
-/* A size as people read it; whatever else it is, as it is. */
-static const char *
-human(const struct swap_tunable *tunable, const char *value, char *buf)
-{
-	uint64_t bytes;
-
-	if (strcmp(tunable->unit, "bytes") != 0 ||
-	    parse_size(value, &bytes) < 0)
-		return value;
-	return figure_size(bytes, buf, FIGURE_LEN);
-}
-
-/* A range of sizes, "A..B", as people read it. */
+/* A range of sizes, "A..B", as people read it: rounded, its ends are huge. */
 static const char *
 human_range(const struct swap_tunable *tunable, char *buf, size_t len)
 {
-	const char *dots = strstr(tunable->range, "..");
 	char from[FIGURE_LEN], to[FIGURE_LEN], first[sizeof(tunable->range)];
+	const char *dots = strstr(tunable->range, "..");
+	uint64_t a, b;
 
-	if (dots == NULL)
+	if (dots == NULL || strcmp(tunable->unit, "bytes") != 0)
 		return tunable->range;
 	format_cut(first, sizeof(first), "%.*s", (int)(dots - tunable->range),
 		   tunable->range);
-	format_cut(buf, len, "%s..%s", human(tunable, first, from),
-		   human(tunable, dots + 2, to));
+	if (parse_size(first, &a) < 0 || parse_size(dots + 2, &b) < 0)
+		return tunable->range;
+	format_cut(buf, len, "%s..%s",
+		   a > 0 ? figure_size(a, from, sizeof(from)) : "0",
+		   figure_size(b, to, sizeof(to)));
 	return buf;
 }
 
@@ -52,10 +44,12 @@ put_tunable(struct table *table, const struct swap_tunable *tunable)
 {
 	char value[FIGURE_LEN], standard[FIGURE_LEN], range[2 * FIGURE_LEN];
 	const char *const cells[] = {
-		tunable->name, human(tunable, tunable->value, value),
+		tunable->name,
+		setting_value(tunable, tunable->value, value, sizeof(value)),
 		tunable->unit[0] != '\0' ? tunable->unit : "-",
 		human_range(tunable, range, sizeof(range)),
-		human(tunable, tunable->default_value, standard),
+		setting_value(tunable, tunable->default_value, standard,
+			      sizeof(standard)),
 		tunable->summary,
 	};
 

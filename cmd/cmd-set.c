@@ -68,16 +68,23 @@ read_tunables(struct set_call *call, struct swap_tunable **ret, size_t *ret_n)
 
 static void
 put_done(const struct set_call *call, const struct setting *s,
-	 const char *value)
+	 const struct swap_tunable *now)
 {
-	if (call->inv->json)
+	char value[32], old_value[32];
+
+	if (call->inv->json) {
 		(void)say_json(json_pack("{s:s,s:s,s:s,s:s}", "name", s->name,
 					 "result", "ok", "old_value",
-					 s->old_value, "value", value), false);
-	else if (strcmp(s->old_value, value) == 0)
+					 s->old_value, "value", now->value),
+			       false);
+		return;
+	}
+	setting_value(now, now->value, value, sizeof(value));
+	setting_value(now, s->old_value, old_value, sizeof(old_value));
+	if (strcmp(now->value, s->old_value) == 0)
 		printf("%s is %s, as before\n", s->name, value);
 	else
-		printf("%s is %s; it was %s\n", s->name, value, s->old_value);
+		printf("%s is %s; it was %s\n", s->name, value, old_value);
 }
 
 static void
@@ -112,7 +119,7 @@ put_results(struct set_call *call, size_t nrefused)
 	for (size_t i = 0; i < call->n; i++) {
 		now = setting_find(tunables, n, call->settings[i].name);
 		if (now != NULL)
-			put_done(call, &call->settings[i], now->value);
+			put_done(call, &call->settings[i], now);
 	}
 	free(tunables);
 	return EXIT_OK;

@@ -15,7 +15,8 @@
  * those who see them.  Bars are as long as a class's share of the free space,
  * the largest as long as there is room.
  *
- * Everything fits the width down to 40 columns; below that, lines wrap.
+ * Everything fits the width down to 56 columns (but for a long path); below
+ * that, lines wrap.
  */
 #include "map-draw.h"
 
@@ -26,13 +27,13 @@
 #include "figures.h"
 #include "util.h"
 
-#define WIDTH_LEAST	40u
+#define WIDTH_LEAST	56u
 #define WIDTH_MOST	1000u
 #define ROWS		4u
 /* "  512M " in front of a row, and the last column stays empty. */
 #define OFFSET_WIDTH	8u
 /* The histogram's columns before the bar. */
-#define FIGURES_WIDTH	42u
+#define FIGURES_WIDTH	44u
 
 enum shade {
 	SHADE_FREE,
@@ -211,12 +212,14 @@ put_sums(FILE *out, const struct map_style *style,
 	uint64_t longest = map->largest * style->page_bytes;
 	uint64_t nfree = map->nfree * style->page_bytes;
 
+	if (map->nfree == 0) {
+		fputs("Free space     none\n", out);
+		return;
+	}
 	fprintf(out, "Free space     %s in %s run%s\n",
 		figure_size(nfree, text[0], FIGURE_LEN),
 		figure_count(map->nruns, text[1], FIGURE_LEN),
 		map->nruns == 1 ? "" : "s");
-	if (map->nfree == 0)
-		return;
 	fprintf(out, "Longest run    %s, %u%% of it\n",
 		figure_size(longest, text[0], FIGURE_LEN),
 		figure_percent(longest, nfree));

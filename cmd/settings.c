@@ -12,6 +12,7 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "nearest.h"
@@ -82,6 +83,27 @@ setting_find(const struct swap_tunable *tunables, size_t n, const char *name)
 		if (strcmp(tunables[i].name, name) == 0)
 			return &tunables[i];
 	return NULL;
+}
+
+char *
+setting_value(const struct swap_tunable *tunable, const char *value, char *buf,
+	      size_t len)
+{
+	static const char units[] = "\0KMGT";
+	const char *unit = units;
+	uint64_t bytes;
+
+	if (strcmp(tunable->unit, "bytes") != 0 ||
+	    parse_size(value, &bytes) < 0) {
+		format_cut(buf, len, "%s", value);
+		return buf;
+	}
+	while (bytes > 0 && bytes % 1024 == 0 && unit[1] != '\0') {
+		bytes /= 1024;
+		unit++;
+	}
+	format_cut(buf, len, "%" PRIu64 "%.1s", bytes, unit);
+	return buf;
 }
 
 char *

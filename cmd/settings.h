@@ -39,6 +39,13 @@ size_t settings_apply(struct setting *settings, size_t n, setting_fn *set,
 const struct swap_tunable *setting_find(const struct swap_tunable *tunables,
 					size_t n, const char *name);
 
+/*
+ * A value as people read and type it: "8M" for 8388608 where the tunable is in
+ * bytes.  Nothing is rounded.  Returns @buf.
+ */
+char *setting_value(const struct swap_tunable *tunable, const char *value,
+		    char *buf, size_t len);
+
 /* "; did you mean 'NAME'?", or "", in @buf. */
 char *setting_hint(const struct swap_tunable *tunables, size_t n,
 		   const char *typed, char *buf, size_t len);

@@ -41,9 +41,11 @@ struct blist {
 	uint64_t cursor;		/* where the next search begins */
 	uint64_t run_end;		/* if > cursor: free from the cursor up
 					   to here, and used before it */
-	uint64_t open;			/* a group known to be mixed, or NONE */
-	uint64_t freed_first;		/* the last run that a free made: it */
-	uint64_t freed_end;		/* began here, and ended here */
+	uint64_t open[2];		/* groups known to be mixed, or NONE:
+					   the last one allocated from, and
+					   the last one freed in */
+	uint64_t freed_first;		/* the last free was in a run from here */
+	uint64_t freed_end;		/* as far as here, or NONE */
 	int16_t state;			/* the root's */
 	unsigned top;			/* level of the root, >= 2 */
 	uint64_t *word;			/* bitmap, 1 for a free block */
@@ -127,6 +129,8 @@ blist_uniform(const struct blist *bl, uint64_t g, int16_t *ret_state)
 	int16_t state = bl->state;
 	unsigned k = bl->top;
 
+	if (g == bl->open[0] || g == bl->open[1])
+		return 0;
 	for (;;) {
 		if (!blist_is_mixed(state)) {
 			*ret_state = state;

@@ -95,12 +95,13 @@ blist_count_free(const struct blist *bl, uint64_t lo, uint64_t hi)
 
 /* -------------------------------------------------------------- histogram */
 
-/* 64 bytes: a line at once. */
-typedef uint64_t vec __attribute__((vector_size(64)));
-typedef uint64_t vec_in_words __attribute__((vector_size(64), aligned(8),
-					     may_alias));
+/* As wide as the registers of most machines; loads need no alignment. */
+#define VEC_WORDS	4u
+typedef uint64_t vec __attribute__((vector_size(VEC_WORDS * 8)));
+typedef uint64_t vec_of_words __attribute__((vector_size(VEC_WORDS * 8),
+					     aligned(8), may_alias));
 
-#define EIGHT		8u		/* lines that are handled together */
+#define EIGHT		8u		/* vectors that are handled together */
 #define SHORT_CLASSES	6u		/* runs of up to 63 blocks */
 
 /*
@@ -131,7 +132,7 @@ struct tally {
 	struct blist_histogram *hist;
 };
 
-/* Lines @e with, in @n, the words that follow their words. */
+/* Words, and in @n the words that follow each of them. */
 struct eight {
 	vec e[EIGHT];
 	vec n[EIGHT];
@@ -174,10 +175,10 @@ sum_bytes(const vec *x)
 static uint64_t
 sum_bits(const vec *x)
 {
-	uint64_t words[BLIST_LINE_WORDS];
+	uint64_t words[VEC_WORDS];
 
 	memcpy(words, x, sizeof(words));
-	return blist_count_words(words, BLIST_LINE_WORDS);
+	return blist_count_words(words, VEC_WORDS);
 }
 
 static void
@@ -198,16 +199,16 @@ counted(struct counter *count)
 
 #define always_inline	inline __attribute__((always_inline))
 
+static always_inline void
+load(vec *x, const uint64_t *w)
+{
+	*x = *(const vec_of_words *)(const void *)w;
+}
+
 static always_inline bool
 any_bit(const vec *x)
 {
-	uint64_t words[BLIST_LINE_WORDS], any = 0;
-	unsigned i;
-
-	memcpy(words, x, sizeof(words));
-	for (i = 0; i < BLIST_LINE_WORDS; i++)
-		any |= words[i];
-	return any != 0;
+	return ((*x)[0] | (*x)[1] | (*x)[2] | (*x)[3]) != 0;
 }
 
 /* *low becomes the sum bits of *low, @b and @c, *high the carries. */
@@ -273,7 +274,7 @@ go_on(struct eight *x, unsigned by)
 static void
 tally_long(struct tally *tally, const uint64_t *w, const vec *long_from)
 {
-	uint64_t from[EIGHT * BLIST_LINE_WORDS], starts, n;
+	uint64_t from[EIGHT * VEC_WORDS], starts, n;
 	const uint64_t *at;
 	unsigned i;
 
@@ -294,7 +295,7 @@ tally_long(struct tally *tally, const uint64_t *w, const vec *long_from)
 	}
 }
 
-/* Runs of four and more in eight lines. */
+/* Runs of four and more in eight vectors. */
 static always_inline void
 tally_more(struct tally *tally, const uint64_t *w)
 {
@@ -303,8 +304,8 @@ tally_more(struct tally *tally, const uint64_t *w)
 	unsigned l, i, n;
 
 	for (l = 0; l < EIGHT; l++) {
-		memcpy(&x.e[l], &w[l * BLIST_LINE_WORDS], sizeof(vec));
-		memcpy(&x.n[l], &w[l * BLIST_LINE_WORDS + 1], sizeof(vec));
+		load(&x.e[l], &w[l * VEC_WORDS]);
+		load(&x.n[l], &w[l * VEC_WORDS + 1]);
 	}
 	(void)go_on(&x, 1);
 	(void)go_on(&x, 2);
@@ -352,11 +353,11 @@ tally_group(struct tally *tally, const uint64_t *w)
 	vec two[EIGHT], three[EIGHT], four, x, n;
 	unsigned i, l;
 
-	for (i = 0; i < BLIST_FAN / EIGHT; i++) {
+	for (i = 0; i < BLIST_GROUP_WORDS; i += EIGHT * VEC_WORDS) {
 		four = (vec){ 0 };
 		for (l = 0; l < EIGHT; l++) {
-			memcpy(&x, &w[l * BLIST_LINE_WORDS], sizeof(x));
-			memcpy(&n, &w[l * BLIST_LINE_WORDS + 1], sizeof(n));
+			load(&x, &w[l * VEC_WORDS]);
+			load(&n, &w[l * VEC_WORDS + 1]);
 			two[l] = REACH(x, n, 1);
 			n &= n >> 1;
 			three[l] = REACH(two[l], n, 1);
@@ -368,7 +369,7 @@ tally_group(struct tally *tally, const uint64_t *w)
 			note_largest(tally, two, three);
 		if (any_bit(&four))
 			tally_more(tally, w);
-		w += EIGHT * BLIST_LINE_WORDS;
+		w += EIGHT * VEC_WORDS;
 	}
 }
 
@@ -444,12 +445,13 @@ tally_window(const struct blist *bl, struct tally *tally, uint64_t lo,
 	     uint64_t hi)
 {
 	uint64_t buf[BLIST_GROUP_WORDS + 2 * BLIST_LINE_WORDS]
-		__attribute__((aligned(64))) = { 0 };
+		__attribute__((aligned(64)));
 	uint64_t *w = &buf[BLIST_LINE_WORDS], g = lo >> BLIST_GROUP_SHIFT;
 	unsigned at = (unsigned)(lo % BLIST_GROUP), head, tail;
 	unsigned end = (unsigned)((hi - 1) % BLIST_GROUP) + 1;
 
 	memcpy(w, &bl->word[g * BLIST_GROUP_WORDS], BLIST_GROUP / 8);
+	w[-1] = w[BLIST_GROUP_WORDS] = 0;
 	clear_ones(w, 0, at);
 	clear_ones(w, end, (unsigned)BLIST_GROUP);
 	head = ones_from(w, at, end);
@@ -678,17 +680,42 @@ check_thing(const struct blist *bl, unsigned k, uint64_t i, int16_t state,
 	return 0;
 }
 
+/* Is group @g mixed?  From the states alone. */
+static bool
+check_mixed(const struct blist *bl, uint64_t g)
+{
+	int16_t state = bl->state;
+	unsigned k = bl->top;
+	uint64_t i;
+
+	if (g > (bl->nblocks - 1) >> BLIST_GROUP_SHIFT)
+		return false;
+	while (blist_is_mixed(state) && --k > 0) {
+		i = g >> (BLIST_FAN_SHIFT * (k - 1));
+		state = bl->node[k + 1][i / BLIST_FAN].state[i % BLIST_FAN];
+	}
+	return k == 0;
+}
+
 /* B7, B8: what is remembered of places. */
 static int
 check_places(const struct blist *bl)
 {
-	int16_t state;
+	unsigned i;
 
 	if (bl->cursor >= bl->nblocks)
 		return -EUCLEAN;
-	if (bl->open != BLIST_NONE &&
-	    (bl->open > (bl->nblocks - 1) >> BLIST_GROUP_SHIFT ||
-	     blist_uniform(bl, bl->open, &state) > 0))
+	for (i = 0; i < ARRAY_SIZE(bl->open); i++)
+		if (bl->open[i] != BLIST_NONE &&
+		    !check_mixed(bl, bl->open[i]))
+			return -EUCLEAN;
+	if (bl->freed_end != BLIST_NONE &&
+	    (bl->freed_end > bl->nblocks || bl->freed_first >= bl->freed_end ||
+	     blist_count_free(bl, bl->freed_first, bl->freed_end) !=
+	     bl->freed_end - bl->freed_first ||
+	     (bl->freed_first > 0 &&
+	      bl->freed_end - bl->freed_first < BLIST_ALLOC_MAX &&
+	      blist_is_free(bl, bl->freed_first - 1))))
 		return -EUCLEAN;
 	if (bl->run_end > bl->cursor &&
 	    (bl->run_end > bl->nblocks ||

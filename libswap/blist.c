@@ -212,7 +212,7 @@ longest_of_words(const uint64_t *w)
 
 /* y = where in x a one stands, and another @by bits on.  Returns if any. */
 static inline uint64_t
-thin_out(uint64_t *y, const uint64_t *x, unsigned by)
+thin_out(uint64_t *restrict y, const uint64_t *restrict x, unsigned by)
 {
 	uint64_t any = 0;
 	unsigned i;
@@ -224,57 +224,85 @@ thin_out(uint64_t *y, const uint64_t *x, unsigned by)
 	return any;
 }
 
-/* The longest run of ones in the words of a line. */
+/* The longest run of ones in the words of a line; it is at most @most. */
 static unsigned
-longest_in_words(const uint64_t *w)
+longest_in_words(const uint64_t *w, unsigned most)
 {
 	uint64_t bufs[2][BLIST_LINE_WORDS + 1], any = 0;
 	uint64_t *x = bufs[0], *y = bufs[1], *t;
-	unsigned i, n = 1, step;
+	unsigned i, n = 1, step = 1;
 
+	if (most >= 64) {
+		n = longest_of_words(w);
+		if (n >= 64)
+			return n;
+		most = 63;
+		n = 1;
+	}
 	for (i = 0; i < BLIST_LINE_WORDS; i++)
 		any |= x[i] = w[i];
 	x[i] = y[i] = 0;
 	if (any == 0)
 		return 0;
 	/* x: where at least n ones begin. */
-	while (thin_out(y, x, n) != 0) {
-		t = x, x = y, y = t;
-		n *= 2;
-		if (n == 64)
-			return longest_of_words(w);
-	}
-	for (step = n / 2; step > 0; step /= 2) {
+	while (n < most) {
+		step = n < most - n ? n : most - n;
 		if (thin_out(y, x, step) == 0)
-			continue;
+			break;
 		t = x, x = y, y = t;
 		n += step;
+		step = 1;
+	}
+	/* And nowhere n + step. */
+	while (step > 1) {
+		i = step / 2;
+		if (thin_out(y, x, i) == 0) {
+			step = i;
+			continue;
+		}
+		t = x, x = y, y = t;
+		n += i;
+		step -= i;
 	}
 	return n;
 }
 
-/* The longest run that begins in line @l, whose group is mixed. */
+/*
+ * The longest run that begins in line @l, whose group is mixed; it is known to
+ * be at most @most.
+ */
 static int16_t
-line_longest(const struct blist *bl, uint64_t l)
+line_longest(const struct blist *bl, uint64_t l, unsigned most)
 {
 	const uint64_t *w = &bl->word[l * BLIST_LINE_WORDS];
 	uint64_t end = (l + 1) << BLIST_LINE_SHIFT, n, first;
 	unsigned i = BLIST_LINE_WORDS - 1, tail = blist_upper_ones(w[i]);
 
 	if (tail == 0)
-		return (int16_t)longest_in_words(w);
+		return (int16_t)longest_in_words(w, most);
 	while (i > 0 && w[i] == UINT64_MAX)
 		tail += blist_upper_ones(w[--i]);
 	first = end - tail;
 	n = blist_run_end(bl, end, first + BLIST_ALLOC_MAX) - first;
-	if (n >= BLIST_ALLOC_MAX)
-		return BLIST_ALLOC_MAX;
+	if (n >= most)
+		return (int16_t)most;
 	if (tail < BLIST_LINE)
-		n = max_u64(n, longest_in_words(w));
+		n = max_u64(n, longest_in_words(w, most));
 	return (int16_t)n;
 }
 
 /* ------------------------------------------------------------ up the tree */
+
+/* Group @g is no longer mixed. */
+static void
+close_group(struct blist *bl, uint64_t g)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(bl->open); i++)
+		if (bl->open[i] == g)
+			bl->open[i] = BLIST_NONE;
+}
 
 /* Group @g is mixed: what its lines make of it. */
 static int16_t
@@ -286,7 +314,7 @@ group_state(struct blist *bl, uint64_t g)
 		state = BLIST_ALL_FREE;
 	if (!blist_is_mixed(state)) {
 		bl->node[2][g / BLIST_FAN].clean |= blist_bit(g);
-		bl->open = BLIST_NONE;
+		close_group(bl, g);
 	}
 	return state;
 }
@@ -328,6 +356,15 @@ climb_with(struct blist *bl, uint64_t g, int16_t n)
 }
 
 /* ---------------------------------------------------- create, resize, destroy */
+
+/* What was known of places is known no longer. */
+static void
+forget_places(struct blist *bl)
+{
+	bl->run_end = 0;
+	bl->open[0] = bl->open[1] = BLIST_NONE;
+	bl->freed_end = BLIST_NONE;
+}
 
 static uint64_t
 things(uint64_t nblocks, unsigned k)
@@ -424,7 +461,7 @@ blist_create(uint64_t nblocks, struct blist **ret_blist)
 		return -ENOMEM;
 	bl->nblocks = nblocks;
 	bl->top = top_for(nblocks);
-	bl->open = BLIST_NONE;
+	forget_places(bl);
 	bl->touched_bytes = sizeof(*bl);
 	for (k = 0; k <= bl->top && rc == 0; k++)
 		rc = level_map(bl, k, nblocks);
@@ -533,15 +570,6 @@ remove_level(struct blist *bl)
 	bl->top--;
 }
 
-/* What was known of places is known no longer. */
-static void
-forget_places(struct blist *bl)
-{
-	bl->run_end = 0;
-	bl->open = BLIST_NONE;
-	bl->freed_end = BLIST_NONE;
-}
-
 static void
 shrink(struct blist *bl, uint64_t nblocks)
 {
@@ -646,21 +674,21 @@ open_path(struct blist *bl, uint64_t g)
 }
 
 /* Blocks @lo to @hi - 1 of one mixed group.  Bits only. */
-static void
+static inline void
 write_bits(struct blist *bl, uint64_t lo, uint64_t hi, bool free)
 {
-	uint64_t first = lo / 64, last = (hi - 1) / 64, i, mask;
+	uint64_t i = lo / 64, last = (hi - 1) / 64;
+	uint64_t mask = blist_bits_from(lo);
 
-	for (i = first; i <= last; i++) {
-		mask = UINT64_MAX;
-		if (i == first)
-			mask &= blist_bits_from(lo);
+	for (;; i++, mask = UINT64_MAX) {
 		if (i == last)
 			mask &= UINT64_MAX >> (63 - ((hi - 1) & 63));
 		if (free)
 			bl->word[i] |= mask;
 		else
 			bl->word[i] &= ~mask;
+		if (i == last)
+			break;
 	}
 }
 
@@ -749,7 +777,8 @@ refresh_group(struct blist *bl, uint64_t g, uint64_t lo, uint64_t hi)
 		last = min_u64(begin + BLIST_GROUP, hi) - 1;
 		last >>= BLIST_LINE_SHIFT;
 		for (l >>= BLIST_LINE_SHIFT; l <= last; l++)
-			bl->line[l] = line_longest(bl, l);
+			bl->line[l] = line_longest(bl, l,
+						   BLIST_ALLOC_MAX);
 	}
 	climb_all(bl, g);
 }
@@ -872,7 +901,7 @@ lower_group(struct blist *bl, uint64_t g, uint64_t start, uint64_t first,
 		/* Was it the longest, and is what is left of it shorter? */
 		if ((uint64_t)bl->line[l] == had && has < had) {
 			was = max_u64(was, had);
-			bl->line[l] = line_longest(bl, l);
+			bl->line[l] = line_longest(bl, l, (unsigned)had);
 		}
 		if (begin == low)
 			break;
@@ -890,7 +919,9 @@ take(struct blist *bl, uint64_t first, unsigned n)
 	uint64_t g_last = last >> BLIST_GROUP_SHIFT, g_start;
 
 	start = first - run_before(bl, first, BLIST_ALLOC_MAX - 1);
-	end = blist_run_end(bl, last + 1, last + 1 + LOOK_AHEAD);
+	end = first == bl->cursor ? bl->run_end : 0;
+	if (end < last + 1 + BLIST_ALLOC_MAX)
+		end = blist_run_end(bl, last + 1, last + 1 + LOOK_AHEAD);
 	open_path(bl, g);
 	middle = last + 1;
 	if (g_last != g) {
@@ -902,7 +933,7 @@ take(struct blist *bl, uint64_t first, unsigned n)
 	write_bits(bl, first, middle, false);
 	add_free(bl, g, -(middle - first));
 	g_start = start >> BLIST_GROUP_SHIFT;
-	bl->open = g_last;
+	bl->open[0] = g_last;
 	for (g = g_last; ; g--) {
 		lower_group(bl, g, start, first, last, end);
 		if (g == g_start)
@@ -911,20 +942,73 @@ take(struct blist *bl, uint64_t first, unsigned n)
 	bl->run_end = end;
 }
 
+/*
+ * Take @n blocks at the cursor, if they lie in one line, and after them as
+ * long a run as counts goes on in it: then no line's longest run changes.
+ */
+static inline bool
+take_next(struct blist *bl, unsigned n)
+{
+	uint64_t first = bl->cursor, end = first + n;
+	uint64_t g = first >> BLIST_GROUP_SHIFT;
+
+	if (g != bl->open[0] || bl->run_end < end + BLIST_ALLOC_MAX ||
+	    first % BLIST_LINE + n >= BLIST_LINE)
+		return false;
+	if (first % 64 + n <= 64)
+		bl->word[first / 64] &= ~blist_mask(first, end);
+	else
+		write_bits(bl, first, end, false);
+	add_free(bl, g, -(uint64_t)n);
+	return true;
+}
+
+/*
+ * Take @n blocks from @first on, if the run that begins there lies in one word
+ * and its group is open.
+ */
+static inline bool
+take_in_word(struct blist *bl, uint64_t first, unsigned n)
+{
+	uint64_t g = first >> BLIST_GROUP_SHIFT, *word = &bl->word[first / 64];
+	uint64_t l = first >> BLIST_LINE_SHIFT, used;
+	unsigned at = first % 64, had;
+
+	if (g != bl->open[0] || at == 0 || at + n > 63 ||
+	    (*word >> (at - 1) & 1) != 0)
+		return false;
+	used = ~*word >> at;
+	if (used == 0)
+		return false;
+	had = blist_lowest(used);
+	*word &= ~blist_mask(first, first + n);
+	add_free(bl, g, -(uint64_t)n);
+	bl->run_end = 0;
+	if (bl->line[l] != (int16_t)had)
+		return true;
+	bl->line[l] = line_longest(bl, l, had);
+	if (*blist_state_of(bl, 1, g) <= (int16_t)had)
+		climb(bl, g);
+	return true;
+}
+
 uint64_t
 blist_alloc(struct blist *bl, unsigned min, unsigned max, unsigned *ret_n)
 {
+	uint64_t first = bl->cursor;
 	unsigned want = blist_longest(bl);
-	uint64_t first;
 
 	assert(min >= 1 && min <= max && max <= BLIST_ALLOC_MAX);
 	want = want < max ? want : max;
 	if (want < min)
 		return BLIST_NONE;
-	first = blist_find_run(bl, bl->cursor, want);
-	if (first == BLIST_NONE)
-		first = blist_find_run(bl, 0, want);
-	take(bl, first, want);
+	if (!take_next(bl, want)) {
+		first = blist_find_run(bl, first, want);
+		if (first == BLIST_NONE)
+			first = blist_find_run(bl, 0, want);
+		if (!take_in_word(bl, first, want))
+			take(bl, first, want);
+	}
 	bl->freed_end = BLIST_NONE;
 	bl->cursor = first + want;
 	if (bl->cursor == bl->nblocks) {
@@ -960,32 +1044,132 @@ are_used(const struct blist *bl, uint64_t lo, uint64_t hi)
 
 /*
  * The run from @start to @end - 1 has become free, or longer: set right the
- * lines of group @g in which it begins or goes on, as far as block @last.
+ * lines of mixed group @g in which it begins or goes on, as far as block
+ * @last, and what is above them.
  */
-static void
+static inline void
 raise_group(struct blist *bl, uint64_t g, uint64_t start, uint64_t last,
 	    uint64_t end)
 {
-	uint64_t low = max_u64(start, g << BLIST_GROUP_SHIFT), l;
-	uint64_t l_last, n = min_u64(end - low, BLIST_ALLOC_MAX);
-	int16_t state, longest = (int16_t)n;
+	struct blist_node *node = &bl->node[2][g / BLIST_FAN];
+	uint64_t l, l_last, n = min_u64(end - start, BLIST_ALLOC_MAX);
+	int16_t longest = (int16_t)n;
 
-	if (blist_uniform(bl, g, &state) > 0)
-		return;
-	l = low >> BLIST_LINE_SHIFT;
-	l_last = min_u64(last, low | (BLIST_GROUP - 1)) >> BLIST_LINE_SHIFT;
-	for (;; l++) {
-		if (bl->line[l] < (int16_t)n)
-			bl->line[l] = (int16_t)n;
-		if (l == l_last)
+	l = start >> BLIST_LINE_SHIFT;
+	l_last = last >> BLIST_LINE_SHIFT;
+	for (;;) {
+		/* Nobody can predict this: a store is cheaper than a branch. */
+		bl->line[l] = bl->line[l] > (int16_t)n ? bl->line[l] :
+			(int16_t)n;
+		if (++l > l_last)
 			break;
-		n = min_u64(end - ((l + 1) << BLIST_LINE_SHIFT),
-			    BLIST_ALLOC_MAX);
+		n = min_u64(end - (l << BLIST_LINE_SHIFT), BLIST_ALLOC_MAX);
 	}
-	if (*blist_nfree_of(bl, 1, g) == BLIST_GROUP)
+	if (swap_unlikely(node->nfree[g % BLIST_FAN] == BLIST_GROUP))
 		climb(bl, g);
-	else
+	else if (node->state[g % BLIST_FAN] < longest)
 		climb_with(bl, g, longest);
+}
+
+/* Where the run begins that block @lo, which is free, is in; 1,023 back. */
+static inline uint64_t
+run_start(const struct blist *bl, uint64_t lo)
+{
+	uint64_t used;
+
+	if (lo == bl->freed_end)
+		return bl->freed_first;
+	if (lo % 64 > 0) {
+		used = ~bl->word[lo / 64] << (64 - lo % 64);
+		if (used != 0)
+			return lo - (unsigned)__builtin_clzll(used);
+	}
+	return lo - run_before(bl, lo, BLIST_ALLOC_MAX - 1);
+}
+
+/* Where the free run ends that goes on, if at all, at @hi; not always all. */
+static inline uint64_t
+run_rest(const struct blist *bl, uint64_t hi)
+{
+	uint64_t used;
+
+	if (hi % BLIST_GROUP > 0) {
+		used = ~bl->word[hi / 64] >> hi % 64;
+		if (used != 0)
+			return hi + blist_lowest(used);
+	}
+	return blist_run_end(bl, hi, hi + BLIST_ALLOC_MAX);
+}
+
+/*
+ * Free blocks @lo to @hi - 1 of one word, where the last free made a run that
+ * ends at @lo and has all lines before the last one at their greatest already,
+ * and where a used block of the same line follows.
+ */
+static inline bool
+free_next(struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	uint64_t g = lo >> BLIST_GROUP_SHIFT, l = lo >> BLIST_LINE_SHIFT;
+	uint64_t *word = &bl->word[lo / 64], mask = blist_mask(lo, hi), n;
+	int16_t *line = &bl->line[l], *state;
+
+	if (lo != bl->freed_end || g != bl->open[1] || l % BLIST_FAN == 0 ||
+	    lo - bl->freed_first < BLIST_ALLOC_MAX || hi % BLIST_LINE == 0 ||
+	    (*word & mask) != 0 || (bl->word[hi / 64] >> hi % 64 & 1) != 0)
+		return false;
+	*word |= mask;
+	add_free(bl, g, hi - lo);
+	n = hi % BLIST_LINE;
+	line[0] = line[0] > (int16_t)n ? line[0] : (int16_t)n;
+	n += BLIST_LINE;
+	line[-1] = line[-1] > (int16_t)n ? line[-1] : (int16_t)n;
+	state = &bl->node[2][g / BLIST_FAN].state[g % BLIST_FAN];
+	if (swap_unlikely(*state < (int16_t)n))
+		climb_with(bl, g, (int16_t)n);
+	bl->freed_end = hi;
+	if (bl->cursor - lo - 1 < hi - lo)
+		bl->run_end = 0;
+	return true;
+}
+
+/*
+ * Free blocks @lo to @hi - 1 of one word, if its group is mixed, they are used,
+ * and the run that they make lies in the word and does not reach its ends.
+ */
+static inline bool
+free_in_word(struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	uint64_t g = lo >> BLIST_GROUP_SHIFT, *word = &bl->word[lo / 64];
+	uint64_t mask = blist_mask(lo, hi), w, below, above;
+	unsigned start, end;
+	int16_t *line = &bl->line[lo >> BLIST_LINE_SHIFT], *state, n;
+
+	/* They are far apart: fetch both before one is waited for. */
+	__builtin_prefetch(line, 1);
+	w = *word;
+	if (blist_uniform(bl, g, &n) > 0)
+		return false;
+	/* The used blocks on both sides. */
+	below = ~w & ~blist_bits_from(lo);
+	above = ~w & ~mask & blist_bits_from(lo);
+	if ((w & mask) != 0 || below == 0 || above == 0)
+		return false;
+	start = 64 - (unsigned)__builtin_clzll(below);
+	end = blist_lowest(above);
+	n = (int16_t)(end - start);
+	*word = w | mask;
+	/* Nobody can predict this: a store is cheaper than a branch. */
+	*line = *line > n ? *line : n;
+	add_free(bl, g, hi - lo);
+	state = &bl->node[2][g / BLIST_FAN].state[g % BLIST_FAN];
+	if (swap_unlikely(*state < n))
+		climb_with(bl, g, n);
+	bl->open[1] = g;
+	bl->freed_first = (lo & ~UINT64_C(63)) + start;
+	bl->freed_end = (lo & ~UINT64_C(63)) + end;
+	if (bl->cursor - lo - 1 < hi - lo)
+		bl->run_end = 0;
+	return true;
 }
 
 /* Free blocks @lo to @hi - 1 of one group. */
@@ -993,6 +1177,7 @@ static int
 free_in_group(struct blist *bl, uint64_t lo, uint64_t hi)
 {
 	uint64_t g = lo >> BLIST_GROUP_SHIFT, start, end;
+	uint64_t begin = g << BLIST_GROUP_SHIFT;
 	int16_t state;
 
 	if (blist_uniform(bl, g, &state) > 0) {
@@ -1002,16 +1187,21 @@ free_in_group(struct blist *bl, uint64_t lo, uint64_t hi)
 	} else if (!are_used(bl, lo, hi)) {
 		return -EEXIST;
 	}
+	bl->open[1] = g;
 	write_bits(bl, lo, hi, true);
 	add_free(bl, g, hi - lo);
-	start = lo - run_before(bl, lo, BLIST_ALLOC_MAX - 1);
-	end = blist_run_end(bl, hi, hi + BLIST_ALLOC_MAX);
-	raise_group(bl, g, start, hi - 1, end);
-	if (start < g << BLIST_GROUP_SHIFT)
-		raise_group(bl, g - 1, start, hi - 1, end);
+	start = run_start(bl, lo);
+	end = run_rest(bl, hi);
+	bl->freed_first = start;
+	bl->freed_end = end;
 	/* The cursor is no longer where a run begins. */
 	if (bl->cursor - lo - 1 < hi - lo)
 		bl->run_end = 0;
+	/* Blocks further back have runs that are long enough already. */
+	start = max_u64(start, lo - min_u64(lo, BLIST_ALLOC_MAX - 1));
+	raise_group(bl, g, max_u64(start, begin), hi - 1, end);
+	if (start < begin && blist_uniform(bl, g - 1, &state) == 0)
+		raise_group(bl, g - 1, start, begin - 1, end);
 	return 0;
 }
 
@@ -1023,6 +1213,10 @@ blist_free(struct blist *bl, uint64_t first, uint64_t n)
 	if (!range_is_valid(bl, first, n))
 		return -EINVAL;
 	if (n == 0)
+		return 0;
+	if (last / 64 == first / 64 &&
+	    (first == bl->freed_end ? free_next(bl, first, last + 1) :
+	     free_in_word(bl, first, last + 1)))
 		return 0;
 	if (last >> BLIST_GROUP_SHIFT == first >> BLIST_GROUP_SHIFT)
 		return free_in_group(bl, first, last + 1);

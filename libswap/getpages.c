@@ -60,8 +60,10 @@ static uint64_t
 take_now(const struct get *g, uint64_t page, uint64_t n)
 {
 	struct budget *budget = &g->object->core->budget;
+	uint64_t nfree = budget_free(budget), low = budget->low;
 
-	if (budget_free(budget) > budget->low + n && budget_take(budget, n))
+	n = nfree > low ? min_u64(n, nfree - low) : 0;
+	if (n > 0 && budget_take(budget, n))
 		return n;
 	return must_come(g, page) && budget_take(budget, 1) ? 1 : 0;
 }

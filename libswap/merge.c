@@ -571,6 +571,8 @@ merge(struct swap_object *from, uint64_t from_page, struct swap_object *to,
 	uint64_t done;
 	int rc = m.pb.buf != NULL ? 0 : -ENOMEM;
 
+	if (atomic_load(&from->core->frozen))
+		rc = -ESHUTDOWN;
 	while (n > 0 && rc == 0) {
 		rc = step(&m, n, &done);
 		m.from_page += done;

@@ -467,6 +467,7 @@ note_maps(struct pageout *po)
 		log_limited(&core->log, &core->limit_room, SWAP_LOG_NOTICE,
 			    "the swap maps have room again");
 	}
+	po->refused |= po->nmaps_full > 0;
 	po->nmaps_full = po->nstaged = 0;
 }
 
@@ -531,8 +532,8 @@ tire(struct pageout *po, uint64_t usec)
 
 	if (po->fruitless < pageq_count(&core->queue))
 		return TIRED_USEC;
-	atomic_store(&core->stuck, space_is_full(&core->space) ||
-				   atomic_load(&core->maps_full));
+	atomic_store(&core->stuck, space_is_full(&core->space) || po->refused);
+	po->refused = false;
 	return usec == 0 ? TIRED_USEC : min_u64(2 * usec, TIRED_MAX_USEC);
 }
 

@@ -28,6 +28,7 @@ struct pageout {
 	uint64_t	 nmaps_full;	/* of this round: pages and runs without
 					   room in their maps, */
 	uint64_t	 nstaged;	/* and pages that have some */
+	bool		 refused;	/* by maps, since it was tired last */
 };
 
 int pageout_start(struct pageout *po, struct core *core,

@@ -384,10 +384,11 @@ int
 pager_handover(struct swap_pager *pager, struct swap_error *error)
 {
 	struct core *core = &pager->core;
-	uint64_t limit = atomic_load(&core->budget.limit);
+	uint64_t limit;
 	int rc;
 
 	pthread_mutex_lock(&pager->admin);
+	limit = atomic_load(&core->budget.limit);
 	if (pager->handed_over) {
 		pthread_mutex_unlock(&pager->admin);
 		return 0;

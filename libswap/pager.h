@@ -79,11 +79,6 @@ int pager_region_join(struct swap_object *object, int uffd, uint64_t address,
  * address range is in flight or will be started.
  */
 void pager_region_leave(struct swap_region *region);
-/*
- * What the region's process has done to its mapping, for the object's count of
- * writable regions.
- */
-int pager_region_set_writable(struct swap_region *region, bool writable);
 
 /*
  * Page everything back and make every mapping ordinary memory.  -ENOMEM: does

@@ -185,7 +185,7 @@ size_t space_memory(struct space *s);
 
 /*
  * As swap_pager_map().  The lock is held for one window of the device at a
- * time: at most a quarter of a million blocks, or 256 cells.
+ * time: at most 65,536 blocks, or 256 cells.
  */
 int space_map(struct space *s, const char *spec, size_t ncells,
 	      unsigned cluster, struct swap_device_map *ret_map,

@@ -7,8 +7,8 @@
  *
  *	array	to SMALL pages, whatever is mapped
  *	trie	above that, at first
- *	array	to LARGE pages, once one page of 2^DENSE_BITS is mapped
- *	trie	again, when fewer than one of 2^SPARSE_BITS is left
+ *	array	to LARGE pages, once one page in 2^DENSE_BITS is mapped
+ *	trie	again, when fewer than one in 2^SPARSE_BITS is left
  *
  * The hash is never chosen: it is not the best at anything.
  *
@@ -20,8 +20,8 @@
  * attempt is made when a quarter more, or fewer, pages are mapped.
  *
  * When.  Setting a page may switch, for that may allocate; clearing and asking
- * never do.  A switch costs one pass over the map, under the object's lock; LARGE
- * bounds it (2^20 pages: some milliseconds).  The two limits are a factor of
+ * never do.  A switch costs one pass over the map, under the object's lock, and
+ * LARGE is chosen so that this takes less than 10 ms.  The two limits are a factor of
  * 2^(SPARSE_BITS - DENSE_BITS) apart, so between two switches there are as many
  * calls as there are pages to copy, about, and each pays for a constant part.
  */
@@ -37,7 +37,7 @@
 #define SMALL		(UINT64_C(1) << 14)
 #define LARGE		(UINT64_C(1) << 20)
 #define DENSE_BITS	3u
-#define SPARSE_BITS	7u
+#define SPARSE_BITS	6u
 
 const struct swapmap_ops *
 swapmap_auto_first(uint64_t npages)
@@ -113,6 +113,23 @@ rebuild(struct swapmap *map, struct swapmap *new, const char *name)
 }
 
 static int
+temporary_name(const struct swapmap *map, char **ret_name)
+{
+	return asprintf(ret_name, "%s.new", map->name) < 0 ? -ENOMEM : 0;
+}
+
+void
+swapmap_auto_tidy(struct swapmap *map)
+{
+	char *temporary;
+
+	if (map->name != NULL && temporary_name(map, &temporary) == 0) {
+		(void)unlinkat(map->dirfd, temporary, 0);
+		free(temporary);
+	}
+}
+
+static int
 switch_to(struct swapmap *map, const struct swapmap_ops *ops)
 {
 	struct swapmap new = {
@@ -120,15 +137,10 @@ switch_to(struct swapmap *map, const struct swapmap_ops *ops)
 		.dirfd = map->dirfd, .name = map->name,
 	};
 	char *temporary = NULL;
-	int r;
+	int r = map->name == NULL ? 0 : temporary_name(map, &temporary);
 
-	if (map->name != NULL) {
-		if (asprintf(&temporary, "%s.new", map->name) < 0)
-			return -ENOMEM;
-		/* A process that died left it, if it is there. */
-		(void)unlinkat(map->dirfd, temporary, 0);
-	}
-	r = rebuild(map, &new, temporary);
+	if (r == 0)
+		r = rebuild(map, &new, temporary);
 	free(temporary);
 	if (r < 0)
 		return r;

@@ -188,10 +188,11 @@ int swapmap_build(struct swapmap *map, const struct swapmap_spec *spec);
 void swapmap_release(struct swapmap *map);
 
 /*
- * What a map that chooses itself is at first; when it is to consider a switch
- * from now on; and consider one.
+ * What a map that chooses itself is at first; remove what a switch left that a
+ * crash interrupted; when to consider a switch from now on; and consider one.
  */
 const struct swapmap_ops *swapmap_auto_first(uint64_t npages);
+void swapmap_auto_tidy(struct swapmap *map);
 void swapmap_auto_watch(struct swapmap *map);
 void swapmap_auto_consider(struct swapmap *map);
 

@@ -2,11 +2,12 @@
 /*
  * swapmap-trie-build.c - memory for a trie's nodes, and nodes from pairs
  *
- * The pool hands out nodes of 1, 2, 4, 8 and 16 units.  It has a list of free
- * ones for each size, splits a larger one in halves where the right list is
- * empty, and takes the largest size from the end of what was ever used.  Halves
- * are not put together again by the process that freed them, but by its
- * successor, which builds the lists anew.
+ * The pool hands out nodes of 1, 2, 4, 8 and 16 units, as buddies: it has a
+ * list of free ones for each size, splits a larger one in halves where the right
+ * list is empty, puts halves together again when both are free, and takes the
+ * largest size from the end of what was ever used.  So what was bags once can be
+ * leaves later.  Which units are free is also said by 16 bits for each 16 units,
+ * which the process keeps aside.
  *
  * Whatever is built here is complete before a single store links it.
  */
@@ -17,22 +18,72 @@
 
 /* ---------------------------------------------------------------- pool */
 
+/* What a free node begins with. */
+struct free_node {
+	uint32_t next, prev;		/* units; 0: none */
+};
+
+/* The bits of 16 units, one for each that is free. */
+static uint16_t *
+mask_of(const struct swapmap *map, uint64_t unit)
+{
+	return &((uint16_t *)(void *)map->aside.base)[unit / LARGEST_UNITS];
+}
+
+/* Those of a node. */
+static uint16_t
+node_mask(uint32_t unit, unsigned class)
+{
+	return (uint16_t)(((1u << (1u << class)) - 1) <<
+			  unit % LARGEST_UNITS);
+}
+
+static void
+list_add(struct swapmap *map, uint32_t unit, unsigned class)
+{
+	struct free_node *node = unit_at(map, unit);
+	uint32_t next = map->trie.free_head[class];
+
+	node->next = next;
+	node->prev = 0;
+	if (next != 0)
+		((struct free_node *)unit_at(map, next))->prev = unit;
+	map->trie.free_head[class] = unit;
+}
+
+static void
+list_remove(struct swapmap *map, uint32_t unit, unsigned class)
+{
+	const struct free_node *node = unit_at(map, unit);
+
+	if (node->next != 0)
+		((struct free_node *)unit_at(map, node->next))->prev =
+			node->prev;
+	if (node->prev != 0)
+		((struct free_node *)unit_at(map, node->prev))->next =
+			node->next;
+	else
+		map->trie.free_head[class] = node->next;
+}
+
 void
 trie_give(struct swapmap *map, uint32_t unit, unsigned class)
 {
-	*(uint32_t *)unit_at(map, unit) = map->trie.free_head[class];
-	map->trie.free_head[class] = unit;
+	uint16_t *mask = mask_of(map, unit);
+
 	map->trie.nfree += 1u << class;
-}
+	*mask |= node_mask(unit, class);
+	for (; class < CLASS_LEAF; class++) {
+		uint32_t buddy = unit ^ 1u << class;
+		uint16_t needed = node_mask(buddy, class);
 
-static uint32_t
-pool_pop(struct swapmap *map, unsigned class)
-{
-	uint32_t unit = map->trie.free_head[class];
-
-	map->trie.free_head[class] = *(uint32_t *)unit_at(map, unit);
-	map->trie.nfree -= 1u << class;
-	return unit;
+		if ((*mask & needed) != needed)
+			break;
+		/* All free, and so it is one node. */
+		list_remove(map, buddy, class);
+		unit &= ~(1u << class);
+	}
+	list_add(map, unit, class);
 }
 
 /* Make @n units at the end usable; the first of them. */
@@ -44,7 +95,10 @@ pool_extend(struct swapmap *map, uint64_t n, uint64_t *ret_unit)
 
 	if (end > UNITS_MAX)
 		return -ENOMEM;
-	r = arena_grow(&map->arena, (size_t)end * UNIT_BYTES);
+	r = arena_grow(&map->aside, (size_t)(end / LARGEST_UNITS *
+					     sizeof(uint16_t)));
+	if (r == 0)
+		r = arena_grow(&map->arena, (size_t)end * UNIT_BYTES);
 	if (r < 0)
 		return r;
 	*ret_unit = map->trie.fresh;
@@ -52,30 +106,81 @@ pool_extend(struct swapmap *map, uint64_t n, uint64_t *ret_unit)
 	return 0;
 }
 
+int
+trie_pool_create(struct swapmap *map)
+{
+	int r = arena_create(&map->aside, -1, NULL,
+			     map->arena.reserved / LARGEST_BYTES *
+			     sizeof(uint16_t));
+
+	if (r == 0 && map->arena.account != NULL)
+		arena_charge(&map->aside, map->arena.account);
+	return r;
+}
+
+int
+trie_pool_open(struct swapmap *map, uint64_t fresh)
+{
+	int r = trie_pool_create(map);
+
+	if (r == 0)
+		r = arena_grow(&map->aside, (size_t)(fresh / LARGEST_UNITS *
+						     sizeof(uint16_t)));
+	map->trie.fresh = fresh;
+	return r;
+}
+
+int
+trie_pool_check(const struct swapmap *map)
+{
+	uint64_t nfree = 0;
+
+	for (unsigned class = 0; class <= CLASS_LEAF; class++) {
+		uint32_t unit = map->trie.free_head[class], before = 0;
+
+		while (unit != 0) {
+			const struct free_node *node = unit_at(map, unit);
+			uint16_t mask = node_mask(unit, class);
+
+			if (node->prev != before ||
+			    (*mask_of(map, unit) & mask) != mask)
+				return -EBADMSG;
+			nfree += 1u << class;
+			before = unit;
+			unit = node->next;
+		}
+	}
+	for (uint64_t i = UNIT_FIRST; i < map->trie.fresh; i += LARGEST_UNITS)
+		nfree -= (unsigned)__builtin_popcount(*mask_of(map, i));
+	return nfree == 0 ? 0 : -EBADMSG;
+}
+
 static int
 pool_take(struct swapmap *map, unsigned class, uint32_t *ret_unit)
 {
 	unsigned larger = class;
-	uint32_t unit;
+	uint64_t unit;
 
 	while (larger <= CLASS_LEAF && map->trie.free_head[larger] == 0)
 		larger++;
-	if (larger > CLASS_LEAF) {
-		uint64_t fresh;
-		int r = pool_extend(map, LARGEST_UNITS, &fresh);
+	if (larger <= CLASS_LEAF) {
+		unit = map->trie.free_head[larger];
+		list_remove(map, (uint32_t)unit, larger);
+		*mask_of(map, unit) &=
+			(uint16_t)~node_mask((uint32_t)unit, larger);
+		map->trie.nfree -= 1u << larger;
+	} else {
+		int r = pool_extend(map, LARGEST_UNITS, &unit);
 
 		if (r < 0)
 			return r;
-		unit = (uint32_t)fresh;
 		larger = CLASS_LEAF;
-	} else {
-		unit = pool_pop(map, larger);
 	}
+	*ret_unit = (uint32_t)unit;
 	while (larger > class) {
 		larger--;
-		trie_give(map, unit + (1u << larger), larger);
+		trie_give(map, (uint32_t)unit + (1u << larger), larger);
 	}
-	*ret_unit = unit;
 	return 0;
 }
 

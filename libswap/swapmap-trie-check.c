@@ -4,7 +4,7 @@
  *
  * One walk serves two ends.  trie_load() takes over what another process left:
  * it refuses what is not a tree, tidies up what a crash may leave, counts, and
- * makes free lists of all units that the walk did not reach.  trie_check() is
+ * gives all units to the pool that the walk did not reach.  trie_check() is
  * for tests, and strict: it holds the invariants of swapmap-trie.c against what
  * the process believes.
  *
@@ -190,16 +190,14 @@ give_unseen(struct swapmap *map, uint64_t unit, unsigned class, unsigned seen)
 	}
 }
 
-static void
-free_lists_build(struct swapmap *map, const struct audit *audit)
+static int
+pool_open(struct swapmap *map, const struct audit *audit)
 {
 	uint64_t unit = (audit->end + LARGEST_UNITS - 1) / LARGEST_UNITS *
 			LARGEST_UNITS;
+	int r = trie_pool_open(map, unit);
 
-	map->trie.fresh = unit;
-	map->trie.nfree = 0;
-	memset(map->trie.free_head, 0, sizeof(map->trie.free_head));
-	while (unit > UNIT_FIRST) {
+	while (r == 0 && unit > UNIT_FIRST) {
 		unsigned seen;
 
 		unit -= LARGEST_UNITS;
@@ -207,6 +205,7 @@ free_lists_build(struct swapmap *map, const struct audit *audit)
 		       (unsigned)audit->seen[unit / 8 + 1] << 8;
 		give_unseen(map, unit, CLASS_LEAF, seen);
 	}
+	return r;
 }
 
 /* Find the table. */
@@ -246,12 +245,13 @@ trie_load(struct swapmap *map)
 	r = load_table(map, audit.limit);
 	if (r == 0)
 		r = audit_run(&audit);
+	if (r == 0)
+		r = pool_open(map, &audit);
 	if (r == 0) {
 		map->count = audit.nmapped;
 		if (map->trie.table_unit != 0)
 			memset(map->arena.base + TABLE_HERE, 0,
 			       SWAPMAP_START - TABLE_HERE);
-		free_lists_build(map, &audit);
 		trie_table_count(map);
 		trie_unprepare(map, 0, map->npages);
 	}
@@ -278,8 +278,10 @@ check_free_lists(const struct swapmap *map, struct audit *audit)
 			unit = *(const uint32_t *)unit_at(map, unit);
 		}
 	}
-	return nfree == map->trie.nfree &&
-	       audit->nunits == map->trie.fresh - UNIT_FIRST ? 0 : -EBADMSG;
+	if (nfree != map->trie.nfree ||
+	    audit->nunits != map->trie.fresh - UNIT_FIRST)
+		return -EBADMSG;
+	return trie_pool_check(map);
 }
 
 /* T8 and T9. */

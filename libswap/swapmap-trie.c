@@ -32,7 +32,8 @@
  * Invariants.
  *   T1  Every node of the tree is between the start and `fresh', at a multiple
  *	 of its size, and no unit belongs to two.
- *   T2  A unit below `fresh' is in the tree or in a free list, not in both.
+ *   T2  A unit below `fresh' is in the tree or in a free node, not in both; a
+ *	 node is in the list of its size and has its bits in the masks.
  *   T3  No node of the tree is empty, except the table.
  *   T4  No slot, no pair and no link stands for pages beyond the last alone.
  *   T5  count is the number of slots and pairs with a value.
@@ -113,7 +114,7 @@ trie_format(struct swapmap *map)
 	trie_geometry(map, map->start->geometry);
 	trie_table_set(map, 0, trie_first_bits(trie_bits(map->npages)));
 	trie_table_count(map);
-	return 0;
+	return trie_pool_create(map);
 }
 
 /* --------------------------------------------------------------- slots */

@@ -182,6 +182,14 @@ bag_words(const struct trie_bag *bag)
 
 /* ------------------------------------------------- swapmap-trie-build.c */
 
+/*
+ * The pool of a new map; of one in which units below @fresh were used, where
+ * what is free must be given; and does it agree with itself?
+ */
+int trie_pool_create(struct swapmap *map);
+int trie_pool_open(struct swapmap *map, uint64_t fresh);
+int trie_pool_check(const struct swapmap *map);
+
 /* Give a node back; nothing leads to it. */
 void trie_give(struct swapmap *map, uint32_t unit, unsigned class);
 

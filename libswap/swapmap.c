@@ -311,6 +311,7 @@ swapmap_open(int dirfd, const char *name, struct arena_account *account,
 		if (map->aside.base != NULL)
 			arena_charge(&map->aside, account);
 	}
+	swapmap_auto_tidy(map);
 	swapmap_auto_watch(map);
 	*ret_map = map;
 	return 0;

@@ -426,7 +426,7 @@ find(const char *name, struct swap_error *error)
 			   i > 0 ? ", " : "", table[i].name);
 		used += strlen(names + used);
 	}
-	error_set(error, -ENOENT, "no setting '%.40s'; there are %s", name,
+	error_set(error, -ENOENT, "no tunable '%.40s'; there are %s", name,
 		  names);
 	return NULL;
 }

@@ -5,6 +5,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib/helpers
+load lib/snapshot
 
 setup()
 {
@@ -64,70 +65,8 @@ start_second()	# ARGS...
 
 # ------------------------------------------------------------ what is shown
 
-# Evaluate an expression over the snapshot s, with d["PATH"] its devices.
-snapshot()	# EXPRESSION [ARGS...]
-{
-	swapctl -p t status --json | python3 -c '
-import json, sys
-s = json.load(sys.stdin)
-d = {x["path"]: x for x in s["devices"]}
-o = {x["name"]: x for x in s["objects"]}
-argv = sys.argv[2:]
-print(eval(sys.argv[1]))' "$@"
-}
-
-# Does the expression hold?  Shows the snapshot if not.
-holds()	# EXPRESSION [ARGS...]
-{
-	assert_equal "$1: $(snapshot "bool($1)" "${@:2}")" "$1: True"
-}
-
-is_true() { [ "$(snapshot "bool($1)" "${@:2}")" = True ]; }
-
 used() { snapshot 'd[argv[0]]["used_bytes"]' "$1"; }
 
-# Check standard input against a type of the interface definition: every
-# member that it names, of its kind, and no other.
-conforms()	# TYPE, as "Snapshot" or "[]Device"
-{
-	python3 -c '
-import json, re, sys
-text = re.sub("#.*", "", open(sys.argv[1]).read())
-types = {}
-for name, body in re.findall(r"type\s+(\w+)\s*\(([^)]*)\)", text):
-	types[name] = dict(re.findall(r"(\w+)\s*:\s*([\w\[\]?]+)", body))
-kinds = {"int": int, "string": str, "bool": bool}
-def check(value, kind, where):
-	if kind.startswith("[]"):
-		assert type(value) is list, where + ": no array"
-		for i, item in enumerate(value):
-			check(item, kind[2:], "%s[%d]" % (where, i))
-	elif kind in kinds:
-		assert type(value) is kinds[kind], where + ": no " + kind
-	else:
-		assert type(value) is dict, where + ": no object"
-		assert set(value) == set(types[kind]), where + ": members %s" % (
-			set(value) ^ set(types[kind]))
-		for key, item in value.items():
-			check(item, types[kind][key], where + "." + key)
-check(json.load(sys.stdin), sys.argv[2], sys.argv[2])' \
-		"$SWAPKIT_SRC/libswap/ipc/org.swapkit.Pager.varlink" "$1"
-}
-
-# One of tmux, with a terminal of 100 by 30 that runs a command.
-start_tmux()	# COMMAND
-{
-	command -v tmux >/dev/null || skip "needs tmux"
-	tmux=(tmux -u -S "$SWK_TMP/tmux")
-	"${tmux[@]}" -f /dev/null new-session -d -x 100 -y 30 "$1" 3>&- ||
-		skip "tmux does not run here"
-	register_pid "$("${tmux[@]}" display-message -p '#{pid}')"
-}
-
-screen() { "${tmux[@]}" capture-pane -pJ; }
-on_screen() { screen | grep -q -- "$1"; }
-off_screen() { ! on_screen "$1"; }
-press() { "${tmux[@]}" send-keys "$@"; }
 has_status() { [ -s status ]; }
 
 # A module that makes every read of swapd last, as long as $SWK_TMP/slow exists.

@@ -48,6 +48,7 @@ struct swap_client_region {
 	struct swap_client *client;
 	uint64_t	 handle;
 	struct mapping	 mapping;
+	pthread_mutex_t	 writable;	/* changes of that, one at a time */
 };
 
 struct swap_client {

@@ -279,6 +279,13 @@ region_unlink(struct swap_client_region *region)
 	pthread_mutex_unlock(&region->client->list);
 }
 
+static void
+region_free(struct swap_client_region *region)
+{
+	pthread_mutex_destroy(&region->writable);
+	free(region);
+}
+
 /*
  * With the client held.  The region is on the list before the swapd knows of
  * it, since a "poison" may come at once.
@@ -323,11 +330,12 @@ swap_client_map(struct swap_client_object *object, void *address,
 	if (region == NULL)
 		return error_set(error, -ENOMEM, "out of memory");
 	region->client = object->client;
+	pthread_mutex_init(&region->writable, NULL);
 	client_begin(object->client);
 	r = map_region(object, address, offset, length, region, error);
 	client_end(object->client);
 	if (r < 0) {
-		free(region);
+		region_free(region);
 		return r;
 	}
 	*ret_region = region;
@@ -352,7 +360,7 @@ swap_client_unmap(struct swap_client_region *region)
 		r = client_tell(region->client, request, NULL);
 	region_unlink(region);
 	mapping_destroy(&region->mapping);
-	free(region);
+	region_free(region);
 	return r == -ECONNRESET ? 0 : r;
 }
 

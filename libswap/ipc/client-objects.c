@@ -18,7 +18,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../util.h"
 #include "parts.h"
@@ -306,16 +305,16 @@ writable_tell(struct swap_client_region *region, bool writable)
 int
 swap_client_set_writable(struct swap_client_region *region, bool writable)
 {
-	const struct mapping *m = &region->mapping;
 	int r = 0;
 
+	pthread_mutex_lock(&region->writable);
 	if (writable)
 		r = writable_tell(region, true);
-	if (r < 0)
-		return r;
 	/* One that fails may have changed a part: it stays counted. */
-	if (mprotect(m->address, (size_t)m->length,
-		     writable ? PROT_READ | PROT_WRITE : PROT_READ) < 0)
-		return -errno;
-	return writable ? 0 : writable_tell(region, false);
+	if (r == 0)
+		r = mapping_set_writable(&region->mapping, writable);
+	if (r == 0 && !writable)
+		r = writable_tell(region, false);
+	pthread_mutex_unlock(&region->writable);
+	return r;
 }

@@ -310,52 +310,57 @@ row_sequential(struct bench *b)
 	print_row("free 32 in order", bench_median(freed[0], repeats), &peer);
 }
 
+/*
+ * So many are picked before they are freed that the caches have forgotten most
+ * of what picking has looked at.
+ */
+#define SINGLES	65536u
+
 static void
 row_singles(struct bench *b)
 {
 	uint64_t n = b->quick ? 16 * GIB_BLOCKS : TIB_BLOCKS, random = b->seed;
 	struct sample alloc[2][REPEATS_MAX], freed[2][REPEATS_MAX], peer;
-	uint64_t *seen = bitmap(n), block[BATCH];
+	uint64_t *seen = bitmap(n), *block = bitmap(SINGLES * 64);
+	unsigned repeats = b->quick ? 5 : 15, k, i, got, bad = 0;
 	struct blist *bl = create(n);
-	unsigned k, i, got, bad = 0;
 	struct peer p;
 
 	peer_open(&p, n);
 	fragment(bl, &p, &random, 10);
 	printf("%-44s%9.3f\n", "bits a block where touched",
 	       8.0 * (double)blist_memory(bl) / (double)n);
-	for (k = 0; k < REPEATS_MAX; k++) {
-		pick_used(bl, &random, seen, block, BATCH);
+	for (k = 0; k < repeats; k++) {
+		pick_used(bl, &random, seen, block, SINGLES);
 		meter_start(&b->meter);
-		for (i = 0; i < BATCH; i++)
+		for (i = 0; i < SINGLES; i++)
 			bad += blist_free(bl, block[i], 1) != 0;
-		meter_stop(&b->meter, BATCH, &freed[0][k]);
+		meter_stop(&b->meter, SINGLES, &freed[0][k]);
 		meter_start(&b->meter);
-		for (i = 0; i < BATCH; i++)
+		for (i = 0; i < SINGLES; i++)
 			bad += blist_alloc(bl, 1, 1, &got) == BLIST_NONE;
-		meter_stop(&b->meter, BATCH, &alloc[0][k]);
-	}
-	for (k = 0; k < REPEATS_MAX; k++) {
-		pick_used_peer(&p, &random, seen, block, BATCH);
+		meter_stop(&b->meter, SINGLES, &alloc[0][k]);
+		pick_used_peer(&p, &random, seen, block, SINGLES);
 		meter_start(&b->meter);
-		for (i = 0; i < BATCH; i++)
+		for (i = 0; i < SINGLES; i++)
 			bad += peer_free(&p, block[i], 1) != 0;
-		meter_stop(&b->meter, BATCH, &freed[1][k]);
+		meter_stop(&b->meter, SINGLES, &freed[1][k]);
 		meter_start(&b->meter);
-		for (i = 0; i < BATCH; i++)
+		for (i = 0; i < SINGLES; i++)
 			bad += peer_alloc(&p, 1) == BLIST_NONE;
-		meter_stop(&b->meter, BATCH, &alloc[1][k]);
+		meter_stop(&b->meter, SINGLES, &alloc[1][k]);
 	}
 	must(bad == 0, "singles: an operation failed");
-	peer = bench_median(alloc[1], REPEATS_MAX);
-	print_row("90 % full: allocate one",
-		  bench_median(alloc[0], REPEATS_MAX), &peer);
-	peer = bench_median(freed[1], REPEATS_MAX);
+	peer = bench_median(alloc[1], repeats);
+	print_row("90 % full: allocate one", bench_median(alloc[0], repeats),
+		  &peer);
+	peer = bench_median(freed[1], repeats);
 	print_row("90 % full: free one at random",
-		  bench_median(freed[0], REPEATS_MAX), &peer);
+		  bench_median(freed[0], repeats), &peer);
 	peer_close(&p);
 	blist_destroy(bl);
 	free(seen);
+	free(block);
 }
 
 /* Requests for 1..32 where single frees have left holes. */

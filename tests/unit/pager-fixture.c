@@ -345,6 +345,36 @@ check_blocks(struct env *env)
 	fail_msg("devices hold %" PRIu64 " bytes, maps %" PRIu64, used, held);
 }
 
+static int
+add_needy(struct swap_object *object, void *arg)
+{
+	uint64_t *n = arg;
+
+	object_lock(object);
+	for (uint64_t i = 0; i < object->npages && object->nreserved > 0; i++)
+		*n += (object->page[i] & PAGE_RESERVED) &&
+		      !page_has_block(object, i);
+	object_unlock(object);
+	return 0;
+}
+
+void
+check_reserved(struct env *env)
+{
+	uint64_t aside = 0, needy = 0;
+
+	for (unsigned tries = 0; tries < 500; tries++) {
+		aside = totals_of(env).set_aside_bytes / PAGE;
+		needy = 0;
+		objects_each(&env->pager->core, add_needy, &needy);
+		if (aside == needy)
+			return;
+		usleep(10000);
+	}
+	fail_msg("%" PRIu64 " blocks are set aside for %" PRIu64 " pages",
+		 aside, needy);
+}
+
 void
 env_free(struct env *env)
 {
@@ -372,6 +402,8 @@ env_end(struct env *env)
 	assert_int_equal(stats.swap_used_bytes, 0);
 	assert_int_equal(stats.resident_bytes, 0);
 	assert_int_equal(stats.wired_bytes, 0);
+	assert_int_equal(stats.set_aside_bytes, 0);
+	assert_int_equal(stats.charged_bytes, 0);
 	assert_int_equal(stats.nobjects, 0);
 	assert_int_equal(env->pager->core.budget.starving, 0);
 	assert_int_equal(env->pager->core.budget.takers, 0);

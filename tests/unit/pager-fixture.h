@@ -98,6 +98,8 @@ struct swap_stats stats_of(struct env *env);
 struct swap_stats totals_of(struct env *env);
 /* Bytes in use on devices and held by maps must be the same, once quiet. */
 void check_blocks(struct env *env);
+/* As much is set aside as reserved pages have no block, once quiet (P6). */
+void check_reserved(struct env *env);
 
 /* ------------------------------------------------------ objects and memory */
 

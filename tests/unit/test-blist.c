@@ -4,8 +4,7 @@
  *
  *	test-blist [STEPS [SEED]]	or BLIST_STEPS, BLIST_SEED
  *
- * The model is an array of bytes, searched from one end to the other.  It
- * predicts every answer exactly, also which blocks an allocation gets.
+ * The model is in blist-model.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +22,7 @@
 #include "blist-model.h"
 #include "compiler.h"
 
-#define DEFAULT_STEPS	200000u
+#define DEFAULT_STEPS	2000000u
 #define DEFAULT_SEED	1u
 
 static uint64_t steps = DEFAULT_STEPS, seed = DEFAULT_SEED;
@@ -214,23 +213,24 @@ test_sizes(void **state)
 	}
 }
 
-/* Runs that cross the borders of words and of nodes of every level. */
+/* Runs that cross the borders of words, lines, groups and nodes. */
 static void
 test_crossing(void **state)
 {
+	static const unsigned shifts[] = { 6, 9, 15, 21, 27, 30 };
 	struct blist *bl = create(UINT64_C(1) << 31);
-	unsigned shift;
+	unsigned i;
 
 	(void)state;
-	for (shift = 6; shift <= 30; shift += 6) {
-		uint64_t first = (UINT64_C(1) << shift) - 20;
+	for (i = 0; i < ARRAY_SIZE(shifts); i++) {
+		uint64_t first = (UINT64_C(1) << shifts[i]) - 20;
 
 		free_ok(bl, first, 20);
 		free_ok(bl, first + 20, 30);
 		next_is(bl, 0, first, 50);
 		alloc_fails(bl, 51, 60);
 		alloc_is(bl, 50, 60, first, 50);
-		if (shift == 6)
+		if (shifts[i] < 15)
 			continue;
 		free_ok(bl, first - 1000, 2000);
 		alloc_is(bl, 1024, 1024, first - 1000, 1024);
@@ -252,13 +252,32 @@ test_next_fit(void **state)
 	free_ok(bl, 9990, 10);
 	alloc_is(bl, 2, 4, 100, 4);	/* the first that fits, up to max */
 	alloc_is(bl, 16, 32, 200, 32);	/* too short ones are passed over */
-	alloc_is(bl, 4, 32, 232, 8);	/* behind the cursor, as it is */
-	alloc_is(bl, 1, 5, 9990, 5);
-	alloc_is(bl, 5, 5, 9995, 5);	/* to the very end */
-	alloc_is(bl, 1, 2, 104, 2);	/* round to the start */
-	free_ok(bl, 102, 4);		/* a run around the cursor, 106 */
-	alloc_is(bl, 5, 8, 102, 8);	/* is whole the second time */
+	alloc_is(bl, 4, 32, 9990, 10);	/* so is 232, of eight: as many as
+					   there are in a row, to the end */
+	alloc_is(bl, 1, 5, 104, 5);	/* round to the start */
+	alloc_is(bl, 5, 5, 232, 5);
+	alloc_is(bl, 1, 2, 237, 2);
+	alloc_is(bl, 1, 1, 239, 1);
+	alloc_is(bl, 1, 1, 109, 1);
 	assert_int_equal(blist_nfree(bl), 0);
+	blist_destroy(bl);
+}
+
+/* A run that the cursor stands in. */
+static void
+test_around_cursor(void **state)
+{
+	struct blist *bl = create(10000);
+
+	(void)state;
+	free_ok(bl, 100, 20);
+	alloc_is(bl, 10, 10, 100, 10);
+	free_ok(bl, 104, 6);
+	alloc_is(bl, 8, 8, 110, 8);	/* what is behind it is enough */
+	alloc_is(bl, 1, 8, 104, 6);
+	free_ok(bl, 104, 14);
+	assert_int_equal(blist_longest(bl), 16);
+	alloc_is(bl, 16, 16, 104, 16);	/* whole the second time */
 	blist_destroy(bl);
 }
 
@@ -338,36 +357,134 @@ test_fill(void **state)
 	blist_destroy(bl);
 }
 
-/* A search in vain is paid for once: the bound at the root refuses the next. */
+/* The greatest length is known at any time, and on every level. */
 static void
-test_bounds(void **state)
+test_exact(void **state)
 {
 	const uint64_t n = 300000;
 	struct blist *bl = create(n);
-	const struct blist_node *root = bl->node[bl->top];
 	uint64_t i;
 
 	(void)state;
 	for (i = 0; i < n; i += 2)
 		assert_int_equal(blist_free(bl, i, 1), 0);
-	assert_int_equal(root->longest, 1);
+	assert_int_equal(blist_longest(bl), 1);
 	assert_int_equal(blist_fill(bl, 0, n, NULL), 0);
-	assert_int_equal(root->longest, 1);
+	assert_int_equal(blist_longest(bl), 0);
 	free_ok(bl, 0, n);
-	assert_int_equal(root->longest, BLIST_ALLOC_MAX);
+	assert_int_equal(blist_longest(bl), BLIST_ALLOC_MAX);
 	for (i = 1; i < n; i += 2)
 		assert_int_equal(blist_fill(bl, i, 1, NULL), 0);
-	alloc_fails(bl, 32, 64);
-	assert_int_equal(root->longest, 31);
-	alloc_fails(bl, 2, 2);
-	assert_int_equal(root->longest, 1);
-	for (i = 0; i < bl->nblocks >> 12; i++)
-		assert_int_equal(bl->node[1][i].longest, 1);
-	free_ok(bl, 4095, 1);
-	assert_int_equal(root->longest, 3);
-	assert_int_equal(bl->node[1][0].longest, 3);
-	assert_int_equal(bl->node[1][1].longest, 1);
-	alloc_is(bl, 2, 9, 4094, 3);
+	assert_int_equal(blist_longest(bl), 1);
+	alloc_fails(bl, 2, 64);
+	for (i = 0; i < n / 512; i++)
+		assert_int_equal(bl->line[i], 1);
+	free_ok(bl, 32767, 1);
+	assert_int_equal(blist_longest(bl), 3);
+	assert_int_equal(bl->line[63], 3);
+	assert_int_equal(bl->line[64], 1);
+	assert_int_equal(bl->node[2][0].state[0], 3);
+	assert_int_equal(bl->node[2][0].state[1], 1);
+	alloc_is(bl, 2, 9, 32766, 3);
+	assert_int_equal(blist_longest(bl), 1);
+	blist_destroy(bl);
+}
+
+static void
+test_resize(void **state)
+{
+	struct blist *bl = create(1000);
+	uint64_t first, n;
+
+	(void)state;
+	free_ok(bl, 900, 100);
+	assert_int_equal(blist_resize(bl, 0), -EINVAL);
+	assert_int_equal(blist_resize(bl, BLIST_BLOCKS_MAX + 1), -EINVAL);
+	assert_int_equal(blist_nblocks(bl), 1000);
+	assert_int_equal(blist_resize(bl, UINT64_C(1) << 33), 0);
+	assert_int_equal(blist_check(bl), 0);
+	assert_int_equal(blist_nfree(bl), 100);	/* new blocks are used */
+	free_ok(bl, 1000, (UINT64_C(1) << 33) - 1000);
+	next_is(bl, 0, 900, (UINT64_C(1) << 33) - 900);
+	assert_int_equal(blist_resize(bl, 950), 0);
+	assert_int_equal(blist_check(bl), 0);
+	next_is(bl, 0, 900, 50);
+	alloc_is(bl, 1, 1024, 900, 50);
+	/* What was cut off is forgotten, though it was free. */
+	assert_int_equal(blist_resize(bl, 70000), 0);
+	assert_int_equal(blist_check(bl), 0);
+	assert_int_equal(blist_nfree(bl), 0);
+	assert_true(blist_next_used(bl, 0, &first, &n));
+	assert_int_equal(first, 0);
+	assert_int_equal(n, 70000);
+	free_ok(bl, 0, 70000);
+	assert_int_equal(blist_resize(bl, 65536), 0);
+	assert_int_equal(blist_check(bl), 0);
+	assert_int_equal(blist_nfree(bl), 65536);
+	blist_destroy(bl);
+}
+
+/* All or nothing: no address space, nothing changes. */
+static void
+test_resize_without_memory(void **state)
+{
+	struct rlimit before, tight;
+	struct blist *bl = create(1000);
+	int err;
+
+	(void)state;
+	free_ok(bl, 10, 900);
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	tight = before;
+	tight.rlim_cur = 1 << 20;
+	assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+	err = blist_resize(bl, UINT64_C(1) << 28);
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+	assert_int_equal(err, -ENOMEM);
+	assert_int_equal(blist_check(bl), 0);
+	assert_int_equal(blist_nblocks(bl), 1000);
+	assert_int_equal(blist_free(bl, 1000, 1), -EINVAL);
+	next_is(bl, 0, 10, 900);
+	blist_destroy(bl);
+}
+
+static void
+test_histogram(void **state)
+{
+	struct blist *bl = create(UINT64_C(1) << 30);
+	struct blist_histogram hist = { 0 };
+	uint64_t at;
+
+	(void)state;
+	free_ok(bl, 0, 1);
+	free_ok(bl, 10, 3);
+	free_ok(bl, 100, 63);
+	free_ok(bl, 200, 64);
+	free_ok(bl, 1000, UINT64_C(1) << 28);
+	/* Windows that end in all of these. */
+	for (at = 0; at < 400; at += 7)
+		blist_histogram_add(bl, at, at + 7, &hist);
+	blist_histogram_add(bl, at, 1 << 20, &hist);
+	blist_histogram_add(bl, 1 << 20, 1 << 20, &hist);
+	blist_histogram_add(bl, 1 << 20, UINT64_MAX, &hist);
+	blist_histogram_end(&hist);
+	assert_int_equal(hist.nfree, 131 + (1 << 28));
+	assert_int_equal(hist.nruns, 5);
+	assert_int_equal(hist.largest, 1 << 28);
+	assert_int_equal(hist.runs[0], 1);
+	assert_int_equal(hist.runs[1], 1);
+	assert_int_equal(hist.runs[5], 1);
+	assert_int_equal(hist.runs[6], 1);
+	assert_int_equal(hist.runs[28], 1);
+	assert_int_equal(hist.blocks[28], 1 << 28);
+	/* A run is counted as far as the windows go. */
+	memset(&hist, 0, sizeof(hist));
+	blist_histogram_add(bl, 150, 210, &hist);
+	blist_histogram_end(&hist);
+	assert_int_equal(hist.nfree, 23);
+	assert_int_equal(hist.largest, 13);
+	assert_int_equal(hist.runs[3], 2);
+	assert_int_equal(blist_count_free(bl, 150, 210), 23);
 	blist_destroy(bl);
 }
 
@@ -429,39 +546,59 @@ test_huge(void **state)
 	blist_destroy(bl);
 }
 
-/* Pages of the reservation that are in RAM, by the kernel's count. */
+/* Pages of one mapping that are in RAM, by the kernel's count. */
 static size_t
-mincore_bytes(const struct blist *bl)
+mincore_bytes(void *base, size_t bytes)
 {
 	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), i, n = 0;
-	size_t npages = (bl->map_bytes + page_bytes - 1) / page_bytes;
+	size_t npages = bytes / page_bytes;
 	unsigned char *vec = malloc(npages);
-	uintptr_t base = (uintptr_t)bl;
 
 	assert_non_null(vec);
-	assert_int_equal(mincore((void *)base, bl->map_bytes, vec), 0);
+	assert_int_equal(mincore(base, bytes, vec), 0);
 	for (i = 0; i < npages; i++)
 		n += vec[i] & 1;
 	free(vec);
 	return n * page_bytes;
 }
 
+static size_t
+resident_of(const struct blist *bl)
+{
+	size_t bytes = mincore_bytes(bl->word, bl->map_bytes[0]) +
+		mincore_bytes(bl->line, bl->map_bytes[1]);
+	unsigned k;
+
+	for (k = 2; k <= bl->top; k++)
+		bytes += mincore_bytes(bl->node[k], bl->map_bytes[k]);
+	return bytes;
+}
+
 /* What blist_memory() says is what was written to: nothing else is used. */
 static void
 test_memory(void **state)
 {
-	struct blist *bl = create(UINT64_C(1) << 28);
+	const uint64_t n = UINT64_C(1) << 28;
+	struct blist *bl = create(n);
+	size_t bytes;
 	uint64_t i;
 
 	(void)state;
-	assert_in_range(mincore_bytes(bl), 1, blist_memory(bl));
-	assert_in_range(blist_memory(bl), 1, 4 * sysconf(_SC_PAGESIZE));
-	free_ok(bl, 0, UINT64_C(1) << 28);
-	assert_in_range(blist_memory(bl), 1, 4 * sysconf(_SC_PAGESIZE));
+	assert_in_range(resident_of(bl), 0, 4096);
+	assert_in_range(blist_memory(bl), 1, 4096);
+	free_ok(bl, 1, n - 1);
+	assert_in_range(resident_of(bl), 1, blist_memory(bl));
+	assert_in_range(blist_memory(bl), 1, 1 << 16);
 	for (i = 0; i < 1000; i++)
 		fill_is(bl, i * 268435 + 7, 1, 1);
-	assert_in_range(mincore_bytes(bl), 1, blist_memory(bl));
-	assert_in_range(blist_memory(bl), 1000 * 4096, 1600 * 4096);
+	bytes = blist_memory(bl);
+	assert_in_range(resident_of(bl), 1, bytes);
+	assert_in_range(bytes, 1000 * 4096, 1600 * 4096);
+	/* Half of it goes with half of the device. */
+	assert_int_equal(blist_resize(bl, n / 2 + 1000), 0);
+	assert_in_range(resident_of(bl), 1, blist_memory(bl));
+	assert_in_range(blist_memory(bl), bytes / 2 - 65536,
+			bytes / 2 + 65536);
 	blist_destroy(bl);
 }
 
@@ -556,101 +693,136 @@ plant_each_bit(struct blist *bl, uint64_t *field)
 		plant(bl, field, *field ^ UINT64_C(1) << i);
 }
 
-/* Every bit that counts below a node; returns how many words were tried. */
+static void
+plant_length(struct blist *bl, int16_t *field)
+{
+	static const int16_t values[] = {
+		-1, BLIST_ALL_USED, 1, BLIST_ALLOC_MAX - 1, BLIST_ALLOC_MAX,
+		BLIST_ALL_FREE, BLIST_ALL_FREE + 1,
+	};
+	int16_t good = *field, value;
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(values) + 2; i++) {
+		value = i < ARRAY_SIZE(values) ? values[i] :
+			(int16_t)(i == ARRAY_SIZE(values) ? good - 1 :
+				  good + 1);
+		if (value == good)
+			continue;
+		*field = value;
+		assert_int_equal(blist_check(bl), -EUCLEAN);
+		*field = good;
+	}
+}
+
+/* All that counts below thing @i of level @k; returns how many places. */
 static unsigned
 plant_below(struct blist *bl, unsigned k, uint64_t i)
 {
 	struct blist_node *node;
-	unsigned c, n = 1;
+	unsigned c, n = 0;
 
-	if (k == 0) {
-		plant_each_bit(bl, &bl->word[i]);
-		return n;
+	if (k == 1) {
+		for (c = 0; c < 64; c++)
+			plant_length(bl, &bl->line[i * 64 + c]);
+		for (c = 0; c < BLIST_GROUP_WORDS; c++)
+			if (bl->word[i * BLIST_GROUP_WORDS + c] != 0 ||
+			    c % 16 == 0)
+				plant_each_bit(bl, &bl->word[
+					i * BLIST_GROUP_WORDS + c]);
+		return 1;
 	}
 	node = &bl->node[k][i];
-	plant_each_bit(bl, &node->some);
-	plant_each_bit(bl, &node->all);
-	plant_each_bit(bl, &node->nfree);
-	plant(bl, &node->longest, 0);
-	plant(bl, &node->longest, BLIST_ALLOC_MAX + 1);
-	for (c = 0; c < 64; c++)
-		if ((node->some & ~node->all & UINT64_C(1) << c) != 0)
-			n += plant_below(bl, k - 1, (i << 6) + c);
+	for (c = 0; c < 64; c++) {
+		plant_length(bl, &node->state[c]);
+		plant_each_bit(bl, &node->nfree[c]);
+		if (blist_is_mixed(node->state[c]))
+			n += plant_below(bl, k - 1, i * 64 + c);
+	}
 	return n;
 }
 
 static void
 test_planted_faults(void **state)
 {
-	struct blist *bl = create(300001);
+	struct blist *bl = create((UINT64_C(1) << 21) + 300001);
 	unsigned i;
 
 	(void)state;
 	for (i = 0; i < 60; i++)
-		free_ok(bl, 4096 - 1500 + i * 50, 1 + i % 49);
-	free_ok(bl, 20000, 50000);
-	free_ok(bl, 262144 - 100, 164);
-	free_ok(bl, 300001 - 40, 40);
-	assert_in_range(plant_below(bl, bl->top, 0), 50, 200);
-	plant(bl, &bl->cursor, bl->nblocks);
+		free_ok(bl, 32768 - 1500 + i * 50, 1 + i % 49);
+	free_ok(bl, 100000, 131072);
+	free_ok(bl, (UINT64_C(1) << 21) - 100, 164);
+	free_ok(bl, (UINT64_C(1) << 21) + 300001 - 40, 40);
+	plant_length(bl, &bl->state);
+	plant_each_bit(bl, &bl->nfree);
+	assert_int_equal(plant_below(bl, bl->top, 0), 7);
 	assert_int_equal(blist_check(bl), 0);
 	blist_destroy(bl);
 }
 
-/*
- * Faults of several fields that agree with each other, on a device of one
- * node, so that only the one rule that is broken can see them.
- */
+/* What is remembered of places, wrongly. */
+static void
+test_planted_places(void **state)
+{
+	struct blist *bl = create(300000);
+
+	(void)state;
+	free_ok(bl, 1000, 20000);
+	alloc_is(bl, 10, 10, 1000, 10);
+	free_ok(bl, 50000, 10);
+	assert_int_equal(bl->open[0], 0);
+	assert_int_equal(bl->open[1], 1);
+	assert_int_equal(bl->freed_end, 50010);
+	plant(bl, &bl->cursor, bl->nblocks);
+	plant(bl, &bl->open[0], 2);
+	plant(bl, &bl->open[1], UINT64_C(1) << 50);
+	plant(bl, &bl->run_end, 21001);
+	plant(bl, &bl->run_end, UINT64_MAX);
+	plant(bl, &bl->cursor, 1011);	/* free before it */
+	plant(bl, &bl->freed_first, 49999);
+	plant(bl, &bl->freed_first, 50001);
+	plant(bl, &bl->freed_end, 50011);
+	/* A group's bitmap that is called clean and is not. */
+	assert_false(blist_is_mixed(bl->node[2][0].state[5]));
+	bl->word[5 * BLIST_GROUP_WORDS + 77] = 1;
+	assert_int_equal(blist_check(bl), 0);
+	plant(bl, &bl->node[2][0].clean, bl->node[2][0].clean | 1 << 5);
+	blist_destroy(bl);
+}
+
+/* Faults of several fields that agree: only the rule that is broken sees it. */
 static void
 test_planted_plots(void **state)
 {
 	struct blist *bl = create(100);
-	struct blist_node *root = bl->node[1], good;
+	struct blist_node *node = bl->node[2];
 
 	(void)state;
 	free_ok(bl, 0, 64);
-	free_ok(bl, 90, 5);
-	good = *root;
-	root->longest = BLIST_ALLOC_MAX;
+	bl->word[1] |= UINT64_C(1) << (110 - 64);	/* B6: a bit */
+	node->nfree[0]++;
+	bl->nfree++;
+	assert_int_equal(blist_check(bl), -EUCLEAN);
+	bl->word[1] = 0;
+	node->nfree[0]--;
+	bl->nfree--;
 	assert_int_equal(blist_check(bl), 0);
 
-	bl->word[0] = UINT64_MAX;	/* I2: mixed, but all free */
-	root->all = 0;
+	node->state[1] = BLIST_ALL_FREE;		/* B6: a group */
+	node->nfree[1] = BLIST_GROUP;
+	bl->nfree += BLIST_GROUP;
+	bl->state = BLIST_ALLOC_MAX;
 	assert_int_equal(blist_check(bl), -EUCLEAN);
-	root->all = good.all;
-
-	bl->word[1] |= UINT64_C(1) << (100 - 64);	/* I5: a bit */
-	root->nfree++;
-	assert_int_equal(blist_check(bl), -EUCLEAN);
-	bl->word[1] &= ~(UINT64_C(1) << (100 - 64));
-
-	root->all |= 2;			/* I5: a word */
-	root->nfree = 128;
-	assert_int_equal(blist_check(bl), -EUCLEAN);
-	root->all = good.all;
-
-	root->some |= 4;		/* I5: a word that does not exist */
-	root->nfree = good.nfree +
-		(unsigned)__builtin_popcountll(bl->touched[0]);
-	assert_ptr_equal(&bl->word[2], bl->touched);
-	assert_int_equal(blist_check(bl), -EUCLEAN);
-
-	*root = good;
-	assert_int_equal(blist_check(bl), 0);
 	blist_destroy(bl);
-}
 
-/* A bound below the truth by one, which hides a run that crosses a border. */
-static void
-test_planted_bound(void **state)
-{
-	struct blist *bl = create(10000);
-
-	(void)state;
-	free_ok(bl, 4000, 200);
-	assert_int_equal(bl->node[1][0].longest, 200);
-	plant(bl, &bl->node[1][0].longest, 199);
-	plant(bl, &bl->node[2][0].longest, 199);
+	bl = create(32768);				/* B1: mixed, all free */
+	free_ok(bl, 0, 32000);
+	memset(bl->word, 0xff, 4096);
+	bl->node[2]->nfree[0] = bl->nfree = 32768;
+	bl->line[61] = bl->line[62] = BLIST_ALLOC_MAX;
+	bl->line[63] = 512;
+	assert_int_equal(blist_check(bl), -EUCLEAN);
 	blist_destroy(bl);
 }
 
@@ -658,10 +830,13 @@ test_planted_bound(void **state)
 static void
 test_planted_model(void **state)
 {
-	struct model m = model_open(5000, 0, 5000, false);
+	static const struct model_case how = { 5000, 0, 5000, false };
+	uint64_t random = seed;
+	struct model m;
 	unsigned i;
 
 	(void)state;
+	model_open(&m, &how, draw, &random);
 	for (i = 0; i < 500; i++)
 		model_step(&m, i);
 	assert_true(model_agrees(&m));
@@ -701,17 +876,21 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_crossing),
 		cmocka_unit_test(test_next_fit),
+		cmocka_unit_test(test_around_cursor),
 		cmocka_unit_test(test_cursor_in_free_node),
 		cmocka_unit_test(test_longest_run),
 		cmocka_unit_test(test_refused_free_harms_nothing),
 		cmocka_unit_test(test_fill),
-		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_exact),
+		cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_resize_without_memory),
+		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_huge),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_planted_faults),
+		cmocka_unit_test(test_planted_places),
 		cmocka_unit_test(test_planted_plots),
-		cmocka_unit_test(test_planted_bound),
 		cmocka_unit_test(test_planted_model),
 	};
 

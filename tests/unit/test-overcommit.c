@@ -97,7 +97,7 @@ charged(struct env *env, uid_t uid, uint64_t *ret_limit)
 	return bytes;
 }
 
-/* ---------------------------------------------------------------- policies */
+/* ----------------------------------------------------------------- policies */
 
 /* Without a policy everything is counted, and nothing refused. */
 static void
@@ -231,7 +231,7 @@ test_user(void **state)
 	env_end(env);
 }
 
-/* --------------------------------------------------------------- giving back */
+/* -------------------------------------------------------------- giving back */
 
 /* Whatever else keeps an object from being made: it is not charged. */
 static void
@@ -399,6 +399,59 @@ test_metadata(void **state)
 	env_end(env);
 }
 
+/* What space and page-out say, each figure in its place. */
+static const struct space_totals planted = {
+	.total = 1, .avail = 2, .used = 3, .reserved = 4,
+	.free_deferred = 5, .free_completed = 6,
+	.almost_full_events = 7, .full_events = 8,
+	.almost_full = true,
+};
+static bool plant;
+
+void __real_space_totals(struct space *, struct space_totals *);
+void __wrap_space_totals(struct space *, struct space_totals *);
+
+void
+__wrap_space_totals(struct space *s, struct space_totals *ret)
+{
+	if (plant)
+		*ret = planted;
+	else
+		__real_space_totals(s, ret);
+}
+
+static void
+test_figures(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct core *core = &env->pager->core;
+	struct swap_stats stats;
+
+	(void)state;
+	stats = totals_of(env);
+	assert_false(stats.metadata_full);
+	assert_int_equal(stats.counters.metadata_full_events, 0);
+	plant = true;
+	atomic_store(&core->maps_full, true);
+	atomic_store(&core->maps_full_events, 9);
+	stats = totals_of(env);
+	plant = false;
+	atomic_store(&core->maps_full, false);
+	assert_true(stats.metadata_full);
+	assert_int_equal(stats.counters.metadata_full_events, 9);
+	assert_int_equal(stats.swap_bytes, 1 * PAGE);
+	assert_int_equal(stats.chargeable_bytes, 1 * PAGE);
+	assert_int_equal(stats.swap_used_bytes, 3 * PAGE);
+	assert_int_equal(stats.set_aside_bytes, 4 * PAGE);
+	assert_int_equal(stats.counters.free_deferred, 5);
+	assert_int_equal(stats.counters.free_completed, 6);
+	assert_int_equal(stats.counters.almost_full_events, 7);
+	assert_int_equal(stats.counters.full_events, 8);
+	assert_true(stats.almost_full);
+	assert_false(stats.full);
+	env_end(env);
+}
+
 /* What is set aside is free still, and shown. */
 static void
 test_set_aside(void **state)
@@ -433,6 +486,7 @@ main(int argc, char *argv[])
 		TEST(life),
 		TEST(threads),
 		TEST(metadata),
+		TEST(figures),
 		TEST(set_aside),
 	};
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A model test of the pager: threads do random things to two objects and to
- * copies of them, while devices come and go and the kernel refuses now and
- * then, and compare all they see with a naive shadow.
+ * A model test of the pager: threads do random things to three objects and to
+ * fork copies of them, and copy pages between them, while devices come and go
+ * and the kernel refuses now and then, and compare all they see with a naive
+ * shadow.
  *
  * PAGER_SEED=N repeats a run, as far as threads can be repeated; and
  * PAGER_SECONDS=N makes N runs of a second.
@@ -21,7 +22,7 @@
 
 /* ------------------------------------------------------------------- model */
 
-#define MODEL_OBJECTS	2u
+#define MODEL_OBJECTS	3u
 #define MODEL_PAGES	512u
 #define MODEL_SLOTS	4u
 #define MODEL_THREADS	4u
@@ -32,20 +33,32 @@ struct slot {
 	uint64_t	 first, n;
 };
 
+/* What a page holds: what somebody has put there, or zeros (version 0). */
+struct stamp {
+	uint64_t	 id, page;
+	uint32_t	 version;
+};
+
 /* An object and what it must hold. */
 struct model_object {
 	struct swap_object *object;
 	uint64_t	 id;
 	pthread_rwlock_t frozen;	/* written while there are copies */
 	pthread_mutex_t	 lock[MODEL_PAGES];
-	uint32_t	 version[MODEL_PAGES];	/* (lock) */
+	struct stamp	 stamp[MODEL_PAGES];	/* (lock) */
+	uint32_t	 writes[MODEL_PAGES];	/* (lock) */
 	struct slot	 slot[MODEL_SLOTS];	/* the first is all, always */
+};
+
+enum op {
+	OP_READ, OP_WRITE, OP_KERNEL, OP_RELEASE, OP_WIRE, OP_MAP, OP_FORK,
+	OP_DEVICE, OP_GET, OP_FLUSH, OP_RESERVE, OP_COPY, OP_WRITABLE, OPS
 };
 
 struct model {
 	struct env	*env;
 	struct model_object object[MODEL_OBJECTS];
-	_Atomic uint64_t wrong, ops[8];
+	_Atomic uint64_t wrong, ops[OPS];
 	atomic_bool	 closing;	/* no new copies, no devices */
 };
 
@@ -75,17 +88,26 @@ wobble(struct model_thread *t)
 }
 
 static void
-model_check(struct model *m, const uint64_t *at, const struct model_object *o,
-	    uint64_t page, uint32_t version, const char *where)
+model_check(struct model *m, const uint64_t *at, const struct stamp *stamp,
+	    const struct model_object *o, uint64_t page, const char *where)
 {
-	uint64_t bad = wrong(at, o->id, page, version);
+	uint64_t bad = wrong(at, stamp->id, stamp->page, stamp->version);
 
 	if (bad == 0)
 		return;
 	if (atomic_fetch_add(&m->wrong, bad) < 10 * WORDS)
 		fprintf(stderr, "# %s: object %" PRIu64 " page %" PRIu64
 			" version %u: %" PRIu64 " words wrong, the first is %016"
-			PRIx64 "\n", where, o->id, page, version, bad, at[0]);
+			PRIx64 "\n", where, o->id, page, stamp->version, bad,
+			at[0]);
+}
+
+/* Page locked: write something new to it. */
+static void
+model_put(struct model_object *o, uint64_t page, uint64_t *at)
+{
+	o->stamp[page] = (struct stamp){ o->id, page, ++o->writes[page] };
+	put(at, o->id, page, o->stamp[page].version);
 }
 
 /* A region that has the page, locked for reading. */
@@ -136,11 +158,11 @@ model_access(struct model_thread *t, struct model_object *o, bool write)
 	lock_pages(o, page, 1);
 	slot = slot_for(t, o, page, 1);
 	if (!write || dice(t, 2) == 0)
-		model_check(t->model, slot_at(slot, page), o, page,
-			    o->version[page], "access");
+		model_check(t->model, slot_at(slot, page), &o->stamp[page], o,
+			    page, "access");
 	wobble(t);
 	if (write)
-		put(slot_at(slot, page), o->id, page, ++o->version[page]);
+		model_put(o, page, slot_at(slot, page));
 	pthread_rwlock_unlock(&slot->lock);
 	unlock_pages(o, page, 1);
 }
@@ -157,8 +179,8 @@ model_kernel(struct model_thread *t, struct model_object *o)
 	if (write(t->pipe[1], at, PAGE) != PAGE ||
 	    read(t->pipe[0], copy, PAGE) != PAGE)
 		abort();
-	model_check(t->model, copy, o, page, o->version[page], "write(2)");
-	put(copy, o->id, page, ++o->version[page]);
+	model_check(t->model, copy, &o->stamp[page], o, page, "write(2)");
+	model_put(o, page, copy);
 	if (write(t->pipe[1], copy, PAGE) != PAGE ||
 	    read(t->pipe[0], at, PAGE) != PAGE)
 		abort();
@@ -166,23 +188,79 @@ model_kernel(struct model_thread *t, struct model_object *o)
 	unlock_pages(o, page, 1);
 }
 
+/* By a region, or by the object. */
 static void
 model_release(struct model_thread *t, struct model_object *o)
 {
 	uint64_t page = dice(t, MODEL_PAGES);
 	uint64_t n = 1 + dice(t, min_u64(24, MODEL_PAGES - page));
 	struct slot *slot;
+	int rc;
 
 	lock_pages(o, page, n);
 	slot = slot_for(t, o, page, n);
-	if (swap_region_release(slot->region, (page - slot->first) * PAGE,
-				n * PAGE) != 0)
+	rc = dice(t, 2) == 0 ?
+	     swap_region_release(slot->region, (page - slot->first) * PAGE,
+				 n * PAGE) :
+	     swap_object_flush(o->object, page * PAGE, n * PAGE,
+			       SWAP_FLUSH_FREE, NULL);
+	if (rc != 0)
 		abort();
-	memset(&o->version[page], 0, n * sizeof(o->version[0]));
+	memset(&o->stamp[page], 0, n * sizeof(o->stamp[0]));
 	wobble(t);
-	model_check(t->model, slot_at(slot, page), o, page, 0, "release");
+	model_check(t->model, slot_at(slot, page), &o->stamp[page], o, page,
+		    "release");
 	pthread_rwlock_unlock(&slot->lock);
 	unlock_pages(o, page, n);
+}
+
+static void
+model_get(struct model_thread *t, struct model_object *o)
+{
+	uint64_t page = dice(t, MODEL_PAGES);
+	uint64_t n = 1 + dice(t, min_u64(80, MODEL_PAGES - page));
+	uint64_t wanted = page + dice(t, n);
+	uint8_t states[MODEL_PAGES];
+	unsigned flags = (unsigned)dice(t, 4);
+	struct slot *slot;
+	int64_t rc;
+
+	lock_pages(o, page, n);
+	slot = slot_for(t, o, wanted, 1);
+	rc = swap_object_get(o->object, page * PAGE, n * PAGE, wanted * PAGE,
+			     flags, states, NULL);
+	if (rc < 0 && (rc != -EAGAIN || !(flags & SWAP_GET_NOWAIT)))
+		abort();
+	model_check(t->model, slot_at(slot, wanted), &o->stamp[wanted], o,
+		    wanted, "get");
+	if (dice(t, 2) == 0)
+		model_put(o, wanted, slot_at(slot, wanted));
+	pthread_rwlock_unlock(&slot->lock);
+	unlock_pages(o, page, n);
+}
+
+/* These need no lock: they change no contents. */
+static void
+model_hint(struct model_thread *t, struct model_object *o, enum op op)
+{
+	uint64_t page = dice(t, MODEL_PAGES), before, after;
+	uint64_t n = 1 + dice(t, min_u64(100, MODEL_PAGES - page));
+	int rc = 0;
+
+	if (op == OP_FLUSH)
+		rc = swap_object_flush(o->object, page * PAGE, n * PAGE,
+				       SWAP_FLUSH_DEACTIVATE, NULL);
+	else if (dice(t, 3) == 0)
+		rc = swap_object_reserve(o->object, page * PAGE, n * PAGE,
+					 NULL);
+	else if (dice(t, 2) == 0)
+		rc = swap_object_unreserve(o->object, page * PAGE, n * PAGE);
+	else if (swap_object_haspage(o->object, page * PAGE, &before,
+				     &after) < 0 ||
+		 before > page * PAGE || after >= (MODEL_PAGES - page) * PAGE)
+		abort();
+	if (rc != 0 && rc != -ENOSPC)
+		abort();
 }
 
 static void
@@ -205,9 +283,9 @@ model_wire(struct model_thread *t, struct model_object *o)
 		for (uint64_t k = page; k < page + n; k++)
 			if (!in_ram(o->object, k))
 				atomic_fetch_add(&t->model->wrong, 1);
-		model_check(t->model, slot_at(slot, i), o, i, o->version[i],
+		model_check(t->model, slot_at(slot, i), &o->stamp[i], o, i,
 			    "wired");
-		put(slot_at(slot, i), o->id, i, ++o->version[i]);
+		model_put(o, i, slot_at(slot, i));
 		usleep((useconds_t)dice(t, 300));
 	}
 	swap_region_unwire(slot->region, (page - slot->first) * PAGE,
@@ -240,34 +318,124 @@ model_map(struct model_thread *t, struct model_object *o)
 	pthread_rwlock_unlock(&slot->lock);
 }
 
-/* Look at random pages of a copy, write and release some. */
+/* A part is read-only for a while; its pages come in all the same. */
 static void
-copy_use(struct model_thread *t, const struct model_object *o,
-	 const struct area *a, uint32_t version[], bool taken[])
+model_writable(struct model_thread *t, struct model_object *o)
 {
-	for (unsigned i = 0; i < 24; i++) {
-		uint64_t page = dice(t, MODEL_PAGES);
-		uint64_t *at = a->mem + page * WORDS;
+	struct slot *slot = &o->slot[1 + dice(t, MODEL_SLOTS - 1)];
+	uint64_t page;
 
-		model_check(t->model, at, o, page, version[page], "copy");
-		taken[page] = true;
-		wobble(t);
-		if (i % 4 == 1) {
-			version[page] += 1000000;
-			put(at, o->id, page, version[page]);
-		} else if (i % 8 == 2) {
-			if (swap_region_release(a->region, page * PAGE,
-						PAGE) != 0)
-				abort();
-			version[page] = 0;
-		}
+	if (pthread_rwlock_trywrlock(&slot->lock) != 0)
+		return;
+	if (slot->region != NULL) {
+		if (swap_region_set_writable(slot->region, false) != 0)
+			abort();
+		page = slot->first + dice(t, slot->n);
+		lock_pages(o, page, 1);
+		model_check(t->model, slot_at(slot, page), &o->stamp[page], o,
+			    page, "read-only");
+		unlock_pages(o, page, 1);
+		if (swap_region_set_writable(slot->region, true) != 0)
+			abort();
 	}
+	pthread_rwlock_unlock(&slot->lock);
+}
+
+/* Pages locked: has the object this one itself? */
+static bool
+has_page(const struct model_object *o, uint64_t page)
+{
+	enum page_state state;
+
+	object_lock(o->object);
+	state = page_state(o->object, page);
+	object_unlock(o->object);
+	return state != PAGE_EMPTY;
+}
+
+/* One page after a copy, all locked. */
+static void
+copied_page(struct model *m, struct model_object *from, uint64_t page,
+	    struct model_object *to, uint64_t to_page, bool had, bool destroy,
+	    int rc)
+{
+	static const struct stamp zeros;
+	struct stamp old = from->stamp[page];
+	uint64_t *at = slot_at(&to->slot[0], to_page);
+	uint64_t *from_at = slot_at(&from->slot[0], page);
+	bool arrived = !had && (rc == 0 ||
+		       wrong(at, old.id, old.page, old.version) == 0);
+
+	if (arrived)
+		to->stamp[to_page] = old;
+	model_check(m, at, &to->stamp[to_page], to, to_page, "copied to");
+	/* Where it failed half-way each page is here, or there, or both. */
+	if (destroy && (rc == 0 || ((arrived || had) &&
+				    wrong(from_at, 0, 0, 0) == 0)))
+		from->stamp[page] = zeros;
+	model_check(m, from_at, &from->stamp[page], from, page, "copied from");
 }
 
 static void
 model_copy(struct model_thread *t, struct model_object *o)
 {
-	uint32_t version[MODEL_PAGES];
+	struct model_object *to = &t->model->object[dice(t, MODEL_OBJECTS)];
+	uint64_t page = dice(t, MODEL_PAGES), to_page = dice(t, MODEL_PAGES);
+	uint64_t n = 1 + dice(t, min_u64(100, MODEL_PAGES -
+					 max_u64(page, to_page)));
+	bool destroy = dice(t, 2) == 0, had[MODEL_PAGES];
+	int rc;
+
+	if (to == o || pthread_rwlock_tryrdlock(&to->frozen) != 0)
+		return;
+	lock_pages(o < to ? o : to, o < to ? page : to_page, n);
+	lock_pages(o < to ? to : o, o < to ? to_page : page, n);
+	for (uint64_t i = 0; i < n; i++)
+		had[i] = has_page(to, to_page + i);
+	rc = swap_object_copy(o->object, page * PAGE, to->object,
+			      to_page * PAGE, n * PAGE,
+			      destroy ? SWAP_COPY_DESTROY : 0, NULL);
+	/* The kernel may have refused (chaos), or the pager, to its end. */
+	if (rc != 0 && rc != -ENOMEM && rc != -ESHUTDOWN && rc != -ENOSPC)
+		abort();
+	for (uint64_t i = 0; i < n; i++)
+		copied_page(t->model, o, page + i, to, to_page + i, had[i],
+			    destroy, rc);
+	unlock_pages(to, to_page, n);
+	unlock_pages(o, page, n);
+	pthread_rwlock_unlock(&to->frozen);
+}
+
+/* Look at random pages of a fork copy, write and release some. */
+static void
+copy_use(struct model_thread *t, const struct model_object *o,
+	 const struct area *a, struct stamp stamp[], bool taken[])
+{
+	for (unsigned i = 0; i < 24; i++) {
+		uint64_t page = dice(t, MODEL_PAGES);
+		uint64_t *at = a->mem + page * WORDS;
+
+		model_check(t->model, at, &stamp[page], o, page, "copy");
+		taken[page] = true;
+		wobble(t);
+		if (i % 4 == 1) {
+			stamp[page].id = o->id;
+			stamp[page].page = page;
+			stamp[page].version += 1000000;
+			put(at, o->id, page, stamp[page].version);
+		} else if (i % 8 == 2) {
+			if (swap_region_release(a->region, page * PAGE,
+						PAGE) != 0)
+				abort();
+			memset(&stamp[page], 0, sizeof(stamp[page]));
+		}
+	}
+}
+
+static void
+model_fork(struct model_thread *t, struct model_object *o)
+{
+	struct stamp stamp[MODEL_PAGES];
 	bool taken[MODEL_PAGES] = { false }, unused[MODEL_PAGES];
 	struct area a, b;
 
@@ -277,13 +445,13 @@ model_copy(struct model_thread *t, struct model_object *o)
 		pthread_rwlock_unlock(&o->frozen);
 		return;
 	}
-	memcpy(version, o->version, sizeof(version));
+	memcpy(stamp, o->stamp, sizeof(stamp));
 	a = area_copy(o->object, o->id);
-	copy_use(t, o, &a, version, taken);
+	copy_use(t, o, &a, stamp, taken);
 	if (dice(t, 2) == 0) {
-		uint32_t again[MODEL_PAGES];
+		struct stamp again[MODEL_PAGES];
 
-		memcpy(again, version, sizeof(again));
+		memcpy(again, stamp, sizeof(again));
 		b = area_copy(a.object, o->id);
 		copy_use(t, o, &b, again, unused);
 		area_end(&b);
@@ -291,7 +459,7 @@ model_copy(struct model_thread *t, struct model_object *o)
 	if (dice(t, 2) == 0) {
 		pager_object_cut(a.object);
 	} else {
-		copy_use(t, o, &a, version, taken);
+		copy_use(t, o, &a, stamp, taken);
 		pager_object_cut(a.object);
 	}
 	pthread_rwlock_unlock(&o->frozen);
@@ -299,8 +467,8 @@ model_copy(struct model_thread *t, struct model_object *o)
 		uint64_t page = dice(t, MODEL_PAGES);
 
 		if (taken[page])
-			model_check(t->model, a.mem + page * WORDS, o, page,
-				    version[page], "copy, cut");
+			model_check(t->model, a.mem + page * WORDS,
+				    &stamp[page], o, page, "copy, cut");
 		else if (!gives_bus(a.mem + page * WORDS, dice(t, 2)))
 			atomic_fetch_add(&t->model->wrong, 1);
 	}
@@ -312,29 +480,41 @@ model_step(struct model_thread *t)
 {
 	struct model_object *o = &t->model->object[dice(t, MODEL_OBJECTS)];
 	uint64_t what = dice(t, 100);
-	unsigned op;
+	enum op op;
 
 	if (what >= 97) {
-		model_copy(t, o);
-		atomic_fetch_add(&t->model->ops[6], 1);
+		model_fork(t, o);
+		atomic_fetch_add(&t->model->ops[OP_FORK], 1);
 		return;
 	}
 	pthread_rwlock_rdlock(&o->frozen);
-	if (what < 75) {
-		op = what < 45;
-		model_access(t, o, op == 1);
-	} else if (what < 82) {
-		op = 2;
+	if (what < 55) {
+		op = what < 30 ? OP_READ : OP_WRITE;
+		model_access(t, o, op == OP_WRITE);
+	} else if (what < 62) {
+		op = OP_KERNEL;
 		model_kernel(t, o);
-	} else if (what < 87) {
-		op = 3;
+	} else if (what < 67) {
+		op = OP_RELEASE;
 		model_release(t, o);
-	} else if (what < 92) {
-		op = 4;
+	} else if (what < 72) {
+		op = OP_WIRE;
 		model_wire(t, o);
-	} else {
-		op = 5;
+	} else if (what < 76) {
+		op = OP_MAP;
 		model_map(t, o);
+	} else if (what < 82) {
+		op = OP_GET;
+		model_get(t, o);
+	} else if (what < 89) {
+		op = what < 84 ? OP_FLUSH : OP_RESERVE;
+		model_hint(t, o, op);
+	} else if (what < 95) {
+		op = OP_COPY;
+		model_copy(t, o);
+	} else {
+		op = OP_WRITABLE;
+		model_writable(t, o);
 	}
 	pthread_rwlock_unlock(&o->frozen);
 	atomic_fetch_add(&t->model->ops[op], 1);
@@ -387,7 +567,7 @@ model_devices_main(void *arg)
 				abort();
 			on[i] = rc != 0;
 		}
-		atomic_fetch_add(&t->model->ops[7], 1);
+		atomic_fetch_add(&t->model->ops[OP_DEVICE], 1);
 		usleep((useconds_t)dice(t, 30000));
 	}
 	return NULL;
@@ -422,8 +602,8 @@ model_verify(struct model *m, const char *where)
 		struct model_object *o = &m->object[i];
 
 		for (uint64_t page = 0; page < MODEL_PAGES; page++)
-			model_check(m, slot_at(&o->slot[0], page), o, page,
-				    o->version[page], where);
+			model_check(m, slot_at(&o->slot[0], page),
+				    &o->stamp[page], o, page, where);
 	}
 }
 
@@ -485,6 +665,11 @@ model_threads(struct model *m, uint64_t seed, unsigned usec, bool handover)
 	pthread_join(sampler, NULL);
 }
 
+static const char *const op_name[OPS] = {
+	"read", "write", "kernel", "release", "wire", "map", "fork", "device",
+	"get", "flush", "reserve", "copy", "writable",
+};
+
 /* With @handover the pager ends while the regions live. */
 static void
 model_run(uint64_t seed, unsigned usec, bool chaotic, bool handover)
@@ -507,13 +692,14 @@ model_run(uint64_t seed, unsigned usec, bool chaotic, bool handover)
 	if (!handover)
 		check_budget(env, MIB);
 	model_verify(&m, "at the end");
-	if (!handover)
+	if (!handover) {
 		check_blocks(env);
-	print_message("# reads %" PRIu64 ", writes %" PRIu64 ", kernel %"
-		      PRIu64 ", releases %" PRIu64 ", wires %" PRIu64
-		      ", maps %" PRIu64 ", copies %" PRIu64 ", devices %"
-		      PRIu64 "\n", m.ops[0], m.ops[1], m.ops[2], m.ops[3],
-		      m.ops[4], m.ops[5], m.ops[6], m.ops[7]);
+		check_reserved(env);
+	}
+	for (unsigned i = 0; i < OPS; i++)
+		print_message("%s%s %" PRIu64, i == 0 ? "# " : ", ",
+			      op_name[i], m.ops[i]);
+	print_message("\n");
 	assert_int_equal(m.wrong, 0);
 	/* Nobody has done what the pager would then have to mend. */
 	assert_int_equal(logged(env, "taken out by the program"), 0);

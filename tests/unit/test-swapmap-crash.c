@@ -251,13 +251,12 @@ test_kill(void **state)
  * what had been set, in a map of one kind or the other.
  */
 #define SWITCH_PAGES	17000u
-#define SWITCH_SET	3000u
 
 static void
-switch_run(struct swapmap *map, _Atomic uint64_t *progress)
+switch_run(struct swapmap *map, uint64_t nset, _Atomic uint64_t *progress)
 {
 	for (uint64_t round = 0;; round++) {
-		for (uint64_t page = 0; page < SWITCH_SET; page++) {
+		for (uint64_t page = 0; page < nset; page++) {
 			(void)swapmap_set(map, page, page, NULL);
 			atomic_fetch_add(progress, 1);
 		}
@@ -268,7 +267,7 @@ switch_run(struct swapmap *map, _Atomic uint64_t *progress)
 }
 
 static void
-switch_check(int dirfd)
+switch_check(uint64_t nset, int dirfd)
 {
 	struct swapmap *map = NULL;
 	uint64_t count = 0;
@@ -284,7 +283,7 @@ switch_check(int dirfd)
 	}
 	assert_int_equal(count, swapmap_count(map));
 	/* It can go on, and what a switch has left is no hindrance. */
-	for (uint64_t page = 0; page < SWITCH_SET; page++)
+	for (uint64_t page = 0; page < nset; page++)
 		set(map, page, page);
 	assert_int_equal(swapmap_kind(map), SWAPMAP_ARRAY);
 	assert_int_equal(faccessat(dirfd, NAME ".new", F_OK, 0), -1);
@@ -301,8 +300,9 @@ test_kill_switch(void **state)
 		struct swapmap *map = create(SWAPMAP_AUTO, SWITCH_PAGES,
 					     dir_of(state));
 		/* Near the set that switches, in one of a few rounds. */
-		uint64_t target = below(&random, 3) * SWITCH_SET + 2000 +
-				  below(&random, 200);
+		uint64_t nset = map->many + 500;
+		uint64_t target = below(&random, 3) * nset + map->many - 100 +
+				  below(&random, 150);
 		pid_t pid;
 
 		for (uint64_t page = 0; page < 100; page++)
@@ -311,13 +311,13 @@ test_kill_switch(void **state)
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0)
-			switch_run(map, progress);
+			switch_run(map, nset, progress);
 		while (atomic_load(progress) < target)
 			continue;
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		swapmap_destroy(map);
-		switch_check(dir_of(state));
+		switch_check(nset, dir_of(state));
 		assert_int_equal(unlinkat(dir_of(state), NAME, 0), 0);
 	}
 	munmap(progress, sizeof(uint64_t));
@@ -329,7 +329,7 @@ test_kill_switch(void **state)
 #ifdef __SANITIZE_THREAD__
 #define STEPPED_OPS	4u
 #else
-#define STEPPED_OPS	50u
+#define STEPPED_OPS	30u
 #endif
 
 /* The file as it was seen last. */
@@ -448,9 +448,188 @@ static void
 test_every_instruction(void **state)
 {
 	FOR_EACH_KIND(kind) {
-		if (kind != SWAPMAP_AUTO)
-			every_instruction_of(kind, 501, dir_of(state));
+		if (kind == SWAPMAP_AUTO)
+			continue;
+		for (uint64_t seed = 501; seed < 504; seed++)
+			every_instruction_of(kind, seed, dir_of(state));
 	}
+}
+
+/* ------------------------------------------------- one large operation */
+
+/* The file with the map's name, whichever that is at present. */
+struct named {
+	int	dirfd, fd;
+	ino_t	inode;
+	size_t	size;
+	char	*now, *last;
+};
+
+#define NAMED_BYTES	(1u << 20)
+
+/* Has the file changed since the last time?  Another one may have its name. */
+static bool
+named_changed(struct named *named)
+{
+	struct stat st;
+	size_t size;
+
+	assert_int_equal(fstatat(named->dirfd, NAME, &st, 0), 0);
+	size = (size_t)st.st_size;
+	assert_true(size <= NAMED_BYTES);
+	if (st.st_ino != named->inode) {
+		if (named->now != NULL) {
+			munmap(named->now, NAMED_BYTES);
+			close(named->fd);
+		}
+		named->fd = openat(named->dirfd, NAME, O_RDONLY | O_CLOEXEC);
+		named->now = mmap(NULL, NAMED_BYTES, PROT_READ, MAP_SHARED,
+				  named->fd, 0);
+		assert_true(named->now != MAP_FAILED);
+		named->inode = st.st_ino;
+	} else if (size == named->size &&
+		   memcmp(named->now, named->last, size) == 0) {
+		return false;
+	}
+	memcpy(named->last, named->now, size);
+	named->size = size;
+	return true;
+}
+
+/* A successor finds the model, and in @page that or @block. */
+static void
+scene_check(const struct named *named, struct model *model, uint64_t page,
+	    uint64_t block)
+{
+	uint64_t before = model_get(model, page), found;
+	int fd = openat(named->dirfd, "copy", O_WRONLY | O_CREAT | O_TRUNC,
+			0600);
+	struct swapmap *map = NULL;
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite_full(fd, named->last, named->size, 0), 0);
+	close(fd);
+	assert_int_equal(swapmap_open(named->dirfd, "copy", NULL, &map), 0);
+	assert_int_equal(swapmap_check(map), 0);
+	found = swapmap_get(map, page);
+	assert_true(found == before || found == block);
+	model_set(model, page, found);
+	compare(map, model);
+	model_set(model, page, before);
+	swapmap_destroy(map);
+}
+
+/*
+ * In a map that is as the model says, set @page to @block, step by step:
+ * instructions, or system calls.  How often the file changed.
+ */
+static unsigned
+scene_play(struct swapmap *map, struct model *model, uint64_t page,
+	   uint64_t block, int dirfd, bool syscalls)
+{
+	struct named named = { .dirfd = dirfd, .last = malloc(NAMED_BYTES) };
+	unsigned nchanges = 0;
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+			_exit(77);
+		raise(SIGSTOP);
+		_exit(swapmap_set(map, page, block, NULL) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status))
+		skip();
+	while (WIFSTOPPED(status)) {
+		if (named_changed(&named)) {
+			nchanges++;
+			scene_check(&named, model, page, block);
+		}
+		assert_int_equal(ptrace(syscalls ? PTRACE_SYSCALL :
+					PTRACE_SINGLESTEP, pid, NULL, NULL),
+				 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	nchanges += named_changed(&named);
+	model_set(model, page, block);
+	scene_check(&named, model, page, block);
+	munmap(named.now, NAMED_BYTES);
+	close(named.fd);
+	free(named.last);
+	return nchanges;
+}
+
+static void
+scene_set(struct swapmap *map, struct model *model, uint64_t page,
+	  uint64_t block)
+{
+	set(map, page, block);
+	model_set(model, page, block);
+}
+
+/* Both halves of an array's unit become wide, one after the other. */
+static void
+test_step_widen(void **state)
+{
+	struct swapmap *map = create(SWAPMAP_ARRAY, 1024, dir_of(state));
+	struct model *model = calloc(1, sizeof(*model));
+
+	for (uint64_t page = 0; page < 1024; page++)
+		scene_set(map, model, page, 1000 + page);
+	assert_true(scene_play(map, model, 700, WIDE_BLOCK, dir_of(state),
+			       false) > 500);
+	swapmap_destroy(map);
+	assert_int_equal(swapmap_open(dir_of(state), NAME, NULL, &map), 0);
+	assert_true(scene_play(map, model, 5, WIDE_BLOCK, dir_of(state),
+			       false) > 500);
+	swapmap_destroy(map);
+	free(model);
+}
+
+/* The trie's table grows. */
+static void
+test_step_table(void **state)
+{
+	struct swapmap *map = create(SWAPMAP_TRIE, 1 << 18, dir_of(state));
+	struct model *model = calloc(1, sizeof(*model));
+	uint64_t page = 0;
+
+	/* One page less than makes half of its links lead to inner nodes. */
+	for (unsigned i = 0; i < 32 * 22 - 1; i++) {
+		page = i / 22 * 4096 + i % 22 * 100;
+		scene_set(map, model, page, 1000 + i);
+	}
+	assert_int_equal(atomic_load(&map->start->word), 0);
+	assert_true(scene_play(map, model, page + 100, 5, dir_of(state),
+			       false) > 20);
+	assert_true(atomic_load(&map->start->word) != 0);
+	swapmap_destroy(map);
+	free(model);
+}
+
+/* A map that chooses itself becomes an array. */
+static void
+test_step_switch(void **state)
+{
+	struct swapmap *map = create(SWAPMAP_AUTO, SWITCH_PAGES,
+				     dir_of(state));
+	struct model *model = calloc(1, sizeof(*model));
+	uint64_t page = 0;
+
+	while (swapmap_count(map) < map->many) {
+		scene_set(map, model, page, page + 1000);
+		page += 3;
+	}
+	assert_int_equal(swapmap_kind(map), SWAPMAP_TRIE);
+	assert_true(scene_play(map, model, page, 5, dir_of(state), true) > 1);
+	swapmap_destroy(map);
+	assert_int_equal(swapmap_open(dir_of(state), NAME, NULL, &map), 0);
+	assert_int_equal(swapmap_kind(map), SWAPMAP_ARRAY);
+	swapmap_destroy(map);
+	free(model);
 }
 
 /* ------------------------------------------------------- damaged files */
@@ -611,6 +790,9 @@ main(void)
 		TEST(test_kill),
 		TEST(test_kill_switch),
 		TEST(test_every_instruction),
+		TEST(test_step_widen),
+		TEST(test_step_table),
+		TEST(test_step_switch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -387,7 +387,7 @@ test_ram_wired(void **state)
 	env_end(env);
 }
 
-/* --------------------------------------------------------- all at the same time */
+/* ----------------------------------------------------- all at the same time */
 
 #define WRITERS		3u
 #define ROUNDS		12u
@@ -475,7 +475,7 @@ test_under_load(void **state)
 	env_end(env);
 }
 
-/* ------------------------------------------------------------- when it is full */
+/* ---------------------------------------------------------- when it is full */
 
 /* Wait until some more faults have found no page. */
 static void
@@ -562,7 +562,7 @@ test_water(void **state)
 	env_end(env);
 }
 
-/* ------------------------------------------------------------------- the rest */
+/* ----------------------------------------------------------------- the rest */
 
 static struct swap_object_stats
 stats_of_object(struct env *env, const struct area *a)
