@@ -223,8 +223,10 @@ put_hidden(const struct kernel_holders *holders)
 		       "user (\"?\"); root sees all.\n", holders->nhidden,
 		       holders->nhidden == 1 ? "" : "es");
 	if (holders->shm.nhidden > 0)
-		printf("\nShared memory of other users is not visible to "
-		       "this user; root sees all.\n");
+		printf("\n%u process%s may not be looked into by this user: "
+		       "what they alone share is not seen.\n",
+		       holders->shm.nhidden,
+		       holders->shm.nhidden == 1 ? "" : "es");
 }
 
 static int
@@ -239,7 +241,8 @@ put_view(const struct view *view)
 		r = put_shm(&view->holders.shm);
 		put_books(view);
 	}
-	put_hidden(&view->holders);
+	if (view->books.used > 0)
+		put_hidden(&view->holders);
 	return r;
 }
 

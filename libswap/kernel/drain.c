@@ -316,6 +316,8 @@ drain_all(struct drain *drain)
 	if (r < 0)
 		drain->n = 0;
 	r = r < 0 ? (batch_flush(drain), r) : batch_flush(drain);
+	/* The first look gives its credit at once. */
+	drain->look_usec = 0;
 	if (r == 0 && request->shm)
 		r = shm_each_range(drain->host, drain_range, drain);
 	return r;

@@ -108,7 +108,7 @@ plan_memory(struct off *off)
 	/* A machine that swaps elsewhere meanwhile is slow, not dead. */
 	plan->fits = plan->used + plan->reserve <=
 		     plan->available + plan->elsewhere;
-	return plan_groups(off);
+	return plan->used < IDLE_BYTES ? 0 : plan_groups(off);
 }
 
 /* Look where the pages are: whether it drains, and what. */
