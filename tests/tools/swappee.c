@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,9 +95,11 @@ obey(struct memory *memory, const char *word, pid_t *child)
 	}
 	if (strcmp(word, "fork\n") == 0) {
 		*child = fork();
-		if (*child == 0)
+		if (*child == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			for (;;)
 				pause();
+		}
 		return *child > 0;
 	}
 	return false;
