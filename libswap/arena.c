@@ -29,8 +29,8 @@
  * Huge pages make random access to large maps twice as fast, but would make the
  * first byte cost 2 MiB.  So the mapping has none, until the arena has grown
  * past the end of an aligned 2 MiB: then those are collapsed into one, which
- * takes some 0.3 ms.  Each step of growth does that once at most, and only while
- * the system has memory to spare.
+ * takes some 0.3 ms.  Each step of growth does that once at most, and only
+ * while the system has memory to spare.
  *
  * Limits.  Under mlockall(MCL_FUTURE) the whole reservation counts against
  * RLIMIT_MEMLOCK, where the process is not exempt from it.

@@ -2,8 +2,8 @@
 /*
  * blist-private.h - the layout of a block list (floor 1)
  *
- * For blist.c, whose essay explains it, for blist-stats.c, and for the unit
- * test, which plants faults to prove that blist_check() sees them.
+ * For blist.c, whose essay explains it, blist-tree.c, blist-stats.c, and the
+ * unit test, which plants faults to prove that blist_check() sees them.
  */
 #ifndef SWAP_BLIST_PRIVATE_H
 #define SWAP_BLIST_PRIVATE_H
@@ -21,6 +21,7 @@
 #define BLIST_GROUP		(UINT64_C(1) << BLIST_GROUP_SHIFT)
 #define BLIST_GROUP_WORDS	((unsigned)(BLIST_GROUP / 64))
 #define BLIST_TOP_MAX		6u	/* 2^45 blocks */
+#define BLIST_PAGE		4096u	/* what blist_memory() counts in */
 
 /* States of things that are uniform; everything between them is mixed. */
 #define BLIST_ALL_USED		((int16_t)0)
@@ -44,8 +45,8 @@ struct blist {
 	uint64_t open[2];		/* groups known to be mixed, or NONE:
 					   the last one allocated from, and
 					   the last one freed in */
-	uint64_t freed_first;		/* the last free was in a run from here */
-	uint64_t freed_end;		/* as far as here, or NONE */
+	uint64_t freed_first;		/* the run that the last free made */
+	uint64_t freed_end;		/* its end, or NONE */
 	int16_t state;			/* the root's */
 	unsigned top;			/* level of the root, >= 2 */
 	uint64_t *word;			/* bitmap, 1 for a free block */
@@ -144,11 +145,104 @@ blist_uniform(const struct blist *bl, uint64_t g, int16_t *ret_state)
 	}
 }
 
-/* The first used block from @from on; @limit or more: none before @limit. */
+/* What was known of places is known no longer. */
+static inline void
+blist_forget_places(struct blist *bl)
+{
+	bl->run_end = 0;
+	bl->open[0] = bl->open[1] = BLIST_NONE;
+	bl->freed_end = BLIST_NONE;
+}
+
+static inline uint64_t *
+blist_touched_of(struct blist *bl, unsigned k, uint64_t i)
+{
+	return k == bl->top ? &bl->touched :
+		&bl->node[k + 1][i / BLIST_FAN].touched;
+}
+
+/* Of the groups whose lines share a page with those of group @g. */
+static inline uint64_t
+blist_page_mates(uint64_t g)
+{
+	return UINT64_C(0xffffffff) << (g & 32);
+}
+
+/* Blocks @lo to @hi - 1 of one mixed group.  Bits only. */
+static inline void
+blist_write_bits(struct blist *bl, uint64_t lo, uint64_t hi, bool free)
+{
+	uint64_t i = lo / 64, last = (hi - 1) / 64;
+	uint64_t mask = blist_bits_from(lo);
+
+	for (;; i++, mask = UINT64_MAX) {
+		if (i == last)
+			mask &= UINT64_MAX >> (63 - ((hi - 1) & 63));
+		if (free)
+			bl->word[i] |= mask;
+		else
+			bl->word[i] &= ~mask;
+		if (i == last)
+			break;
+	}
+}
+
+/* @n blocks of group @g are free that were not; -n: the other way round. */
+static inline void
+blist_add_free(struct blist *bl, uint64_t g, uint64_t n)
+{
+	uint64_t i = g;
+	unsigned k;
+
+	for (k = 2; k <= bl->top; k++, i /= BLIST_FAN)
+		bl->node[k][i / BLIST_FAN].nfree[i % BLIST_FAN] += n;
+	bl->nfree += n;
+}
+
+/* ------------------------------------------------------------ blist-tree.c */
+
+/* What the states of its children make of a node. */
+int16_t blist_node_state(const struct blist_node *node);
+
+/*
+ * The first used block from @from on.  Looks as far as @limit: if all blocks
+ * up to there are free, some block from @limit on, up to which they are.
+ */
 uint64_t blist_run_end(const struct blist *bl, uint64_t from, uint64_t limit);
+
+/* How many blocks right before @block are free; counts up to @most. */
+uint64_t blist_run_before(const struct blist *bl, uint64_t block,
+			  uint64_t most);
 
 /* The first block from @from on with which @want free ones begin, or NONE. */
 uint64_t blist_find_run(const struct blist *bl, uint64_t from, unsigned want);
+
+/*
+ * The longest run that begins in line @l, whose group is mixed; it is known to
+ * be at most @most.
+ */
+int16_t blist_line_longest(const struct blist *bl, uint64_t l, unsigned most);
+
+/* The lengths of mixed group @g have changed: tell those above. */
+void blist_climb(struct blist *bl, uint64_t g);
+
+/* The same where a run of @n has come and nothing else. */
+void blist_climb_with(struct blist *bl, uint64_t g, int16_t n);
+
+/* Thing @i of level @k is about to be written to: count its memory. */
+void blist_touch(struct blist *bl, unsigned k, uint64_t i);
+
+/*
+ * Make group @g mixed, and so all that it is in.  The caller is about to change
+ * some of its blocks, and makes the states exact.
+ */
+void blist_open_path(struct blist *bl, uint64_t g);
+
+/* Free or fill any range.  Returns how many blocks were not so before. */
+uint64_t blist_change_range(struct blist *bl, uint64_t lo, uint64_t hi,
+			    bool free);
+
+/* ----------------------------------------------------------- blist-stats.c */
 
 /* Ones in @n words. */
 uint64_t blist_count_words(const uint64_t *w, size_t n);

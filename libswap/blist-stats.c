@@ -583,23 +583,33 @@ find_word(struct findings *f, uint64_t w)
 	}
 }
 
-/* B2, B6: mixed group @g. */
+/* B6: a word of a mixed group has nothing free behind the end. */
+static bool
+check_end(const struct blist *bl, uint64_t i)
+{
+	if ((i + 1) * 64 <= bl->nblocks || bl->word[i] == 0)
+		return true;
+	return i * 64 < bl->nblocks &&
+		(bl->word[i] & blist_bits_from(bl->nblocks)) == 0;
+}
+
+/* B2: mixed group @g. */
 static int
 check_group(const struct blist *bl, uint64_t g, struct findings *f)
 {
 	struct findings line;
 	uint64_t l, i;
-	unsigned n;
+	unsigned n, c;
 
-	if (g * BLIST_GROUP + BLIST_GROUP > bl->nblocks)
-		for (i = bl->nblocks; i < (g + 1) * BLIST_GROUP; i++)
-			if ((bl->word[i / 64] & blist_bit(i)) != 0)
-				return -EUCLEAN;
 	for (n = 0; n < BLIST_FAN; n++) {
 		l = g * BLIST_FAN + BLIST_FAN - 1 - n;
 		line = (struct findings){ .ahead = f->ahead };
-		for (i = BLIST_LINE_WORDS; i-- > 0; )
-			find_word(&line, bl->word[l * BLIST_LINE_WORDS + i]);
+		for (c = BLIST_LINE_WORDS; c-- > 0; ) {
+			i = l * BLIST_LINE_WORDS + c;
+			if (!check_end(bl, i))
+				return -EUCLEAN;
+			find_word(&line, bl->word[i]);
+		}
 		if (bl->line[l] < 0 || (uint64_t)bl->line[l] != line.longest)
 			return -EUCLEAN;
 		f->nfree += line.nfree;

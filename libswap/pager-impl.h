@@ -31,4 +31,10 @@ struct swap_pager {
 	_Atomic bool	 handed_over;	/* written under admin */
 };
 
+/*
+ * Warn where the metadata budget cannot describe all of the swap space
+ * (FreeBSD swapon_check_swzone).
+ */
+void pager_check_maps(struct swap_pager *pager);
+
 #endif

@@ -35,6 +35,7 @@
 #include "uffd.h"
 #include "util.h"
 
+#define MAP_PAGE_BYTES	9	/* of a swap map, where pages lie together */
 #define DETACH_RESCANS	100	/* without progress; FreeBSD gives up too */
 #define DETACH_PAUSE	10000000L /* nanoseconds between them */
 
@@ -447,6 +448,27 @@ swap_pager_close(struct swap_pager *pager, struct swap_error *error)
 
 /* ---------------------------------------------------------------- devices */
 
+void
+pager_check_maps(struct swap_pager *pager)
+{
+	uint64_t limit = atomic_load(&pager->core.maps.limit), need;
+	struct space_totals totals;
+	char space[32], needed[32], allowed[32];
+
+	space_totals(&pager->core.space, &totals);
+	need = totals.total * MAP_PAGE_BYTES;
+	if (limit == 0 || need <= limit)
+		return;
+	log_write(&pager->core.log, SWAP_LOG_WARNING,
+		  "%s of swap space take %s of swap maps to use them all, and "
+		  "tunable 'metadata_limit' allows %s: raise it, or some of the "
+		  "space may stay unused",
+		  format_size(totals.total << page_shift(), space,
+			      sizeof(space)),
+		  format_size(need, needed, sizeof(needed)),
+		  format_size(limit, allowed, sizeof(allowed)));
+}
+
 int
 swap_device_attach(struct swap_pager *pager, const char *spec,
 		   const struct swap_device_options *options,
@@ -469,9 +491,11 @@ swap_device_attach(struct swap_pager *pager, const char *spec,
 			device_close(device);
 	}
 	pthread_mutex_unlock(&pager->admin);
-	if (rc == 0)
+	if (rc == 0) {
 		log_write(&pager->core.log, SWAP_LOG_DEBUG, "%s: attached",
 			  spec);
+		pager_check_maps(pager);
+	}
 	return rc;
 }
 

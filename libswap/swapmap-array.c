@@ -538,7 +538,7 @@ slots_clear(struct unit *unit, bool wide, unsigned slot, unsigned end,
 			continue;
 		slot_store(unit, wide, slot, 0);
 		nmapped++;
-		if (word != first + n || word == SWAPMAP_VALUE) {
+		if (word != first + n) {
 			run_flush(batch, first, n);
 			first = word;
 			n = 0;

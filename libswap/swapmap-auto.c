@@ -21,9 +21,10 @@
  *
  * When.  Setting a page may switch, for that may allocate; clearing and asking
  * never do.  A switch costs one pass over the map, under the object's lock, and
- * LARGE is chosen so that this takes less than 10 ms.  The two limits are a factor of
- * 2^(SPARSE_BITS - DENSE_BITS) apart, so between two switches there are as many
- * calls as there are pages to copy, about, and each pays for a constant part.
+ * LARGE is chosen so that this takes less than 10 ms.  The two limits are a
+ * factor of 2^(SPARSE_BITS - DENSE_BITS) apart, so between two switches there
+ * are as many calls as there are pages to copy, about, and each pays for a
+ * constant part.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -27,9 +27,8 @@
 static inline uint64_t
 swapmap_word(uint64_t block)
 {
-	if (block == SWAPMAP_NONE)
-		return 0;
-	return block == SWAPMAP_POISON ? SWAPMAP_VALUE : block + 1;
+	/* SWAPMAP_NONE gives 0, and SWAPMAP_POISON all ones. */
+	return (block + 1) & SWAPMAP_VALUE;
 }
 
 static inline uint64_t
@@ -108,7 +107,8 @@ struct swapmap_trie {
 	uint64_t	 table_unit;	/* its place; 0: in the start */
 	uint32_t	 nlinks;	/* of the table: not 0 */
 	uint32_t	 ninner;	/* of the table: to inner nodes */
-	uint32_t	 grow_at;	/* try a larger one at so many */
+	uint32_t	 grow_at;	/* try a larger one at so many, */
+	uint64_t	 grow_count;	/* or at so many mapped pages */
 	uint32_t	 free_head[SWAPMAP_TRIE_CLASSES]; /* units; 0: none */
 	uint64_t	 nfree;		/* units in these lists */
 	uint64_t	 fresh;		/* from this unit on: never used */

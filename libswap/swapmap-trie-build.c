@@ -3,11 +3,11 @@
  * swapmap-trie-build.c - memory for a trie's nodes, and nodes from pairs
  *
  * The pool hands out nodes of 1, 2, 4, 8 and 16 units, as buddies: it has a
- * list of free ones for each size, splits a larger one in halves where the right
- * list is empty, puts halves together again when both are free, and takes the
- * largest size from the end of what was ever used.  So what was bags once can be
- * leaves later.  Which units are free is also said by 16 bits for each 16 units,
- * which the process keeps aside.
+ * list of free ones for each size, splits a larger one in halves where the
+ * right list is empty, puts halves together again when both are free, and takes
+ * the largest size from the end of what was ever used.  So what was bags once
+ * can be leaves later.  Which units are free is also said by 16 bits for each
+ * 16 units, which the process keeps aside.
  *
  * Whatever is built here is complete before a single store links it.
  */
@@ -15,6 +15,9 @@
 #include <string.h>
 
 #include "swapmap-trie.h"
+
+/* Mapped pages for each link of a larger table, to pay for it. */
+#define GROW_PAGES	8u
 
 /* ---------------------------------------------------------------- pool */
 
@@ -403,14 +406,20 @@ trie_table_set(struct swapmap *map, uint64_t unit, unsigned bits)
 	map->trie.shift = trie_bits(map->npages) - bits;
 }
 
-/* When so many of its links lead to inner nodes, a larger table is better. */
-static uint32_t
-grow_at(const struct swapmap *map)
+/* Say when a larger table is better. */
+static void
+grow_watch(struct swapmap *map)
 {
-	if (map->trie.shift < 2 * NODE_BITS ||
-	    map->trie.table_bits + NODE_BITS > TABLE_BITS_MAX)
-		return UINT32_MAX;
-	return (table_links(map) + 1) / 2;
+	struct swapmap_trie *trie = &map->trie;
+
+	trie->grow_at = UINT32_MAX;
+	trie->grow_count = UINT64_MAX;
+	if (trie->shift < 2 * NODE_BITS ||
+	    trie->table_bits + NODE_BITS > TABLE_BITS_MAX)
+		return;
+	trie->grow_at = (table_links(map) + 1) / 2;
+	trie->grow_count = (uint64_t)table_links(map) * NODE_ENTRIES *
+			   GROW_PAGES;
 }
 
 void
@@ -432,7 +441,7 @@ trie_table_count(struct swapmap *map)
 		slot_store(&summary[i / 64], slot_load(&summary[i / 64]) |
 					     UINT64_C(1) << i % 64);
 	}
-	trie->grow_at = grow_at(map);
+	grow_watch(map);
 }
 
 uint64_t
@@ -553,9 +562,15 @@ grow(struct swapmap *map)
 }
 
 void
-trie_table_grow(struct swapmap *map)
+trie_table_consider(struct swapmap *map)
 {
-	if (grow(map) < 0)
-		map->trie.grow_at = map->trie.ninner +
-				    map->trie.ninner / 8 + 1;
+	struct swapmap_trie *trie = &map->trie;
+
+	if (trie->ninner < trie->grow_at &&
+	    (trie->ninner == 0 || map->count < trie->grow_count))
+		return;
+	if (grow(map) < 0) {
+		trie->grow_at = trie->ninner + trie->ninner / 8 + 1;
+		trie->grow_count = map->count + map->count / 8;
+	}
 }

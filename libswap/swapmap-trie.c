@@ -21,10 +21,11 @@
  * how maps fill in order.
  *
  * The table is in the start of the arena at first, with up to 512 links.  When
- * half of its links lead to inner nodes, a table with 64 times as many takes
- * their place, up to 2^19.  So most lookups are a load from the table and one
- * from a leaf or bag.  A summary with a bit for each link lets searches skip what
- * is not there.  The table does not shrink.
+ * half of its links lead to inner nodes, or so many pages are mapped that it
+ * hardly counts, a table with 64 times as many takes their place, up to 2^19.
+ * So most lookups are a load from the table and one from a leaf or bag.  A
+ * summary with a bit for each link lets searches skip what is not there.  The
+ * table does not shrink.
  *
  * Which nodes are free is known to the process alone (swapmap-trie-build.c).
  * A successor finds it out by walking the tree (swapmap-trie-check.c).
@@ -142,7 +143,7 @@ is_leaf(uint32_t link, unsigned shift)
 static inline _Atomic uint64_t *
 leaf_slot(const struct swapmap *map, uint32_t link, uint64_t page)
 {
-	struct trie_leaf *leaf = node_of(map, link);
+	struct trie_leaf *leaf = plain_node_of(map, link);
 
 	return &leaf->slot[entry_of(page, 0)];
 }
@@ -153,6 +154,7 @@ slot_find(const struct swapmap *map, uint64_t page)
 {
 	unsigned shift = map->trie.shift;
 	uint32_t link = link_load(&map->trie.table[page >> shift]);
+	const struct trie_inner *inner;
 
 	/* The usual case in a dense map. */
 	if (swap_likely(is_leaf(link, shift)))
@@ -164,8 +166,26 @@ slot_find(const struct swapmap *map, uint64_t page)
 		shift -= NODE_BITS;
 		if (shift == 0)
 			return leaf_slot(map, link, page);
-		link = link_load(&((struct trie_inner *)node_of(map, link))->
-				 link[entry_of(page, shift)]);
+		inner = plain_node_of(map, link);
+		link = link_load(&inner->link[entry_of(page, shift)]);
+	}
+	return NULL;
+}
+
+/* The slot of a page if it is in a leaf; NULL: it is not. */
+static inline _Atomic uint64_t *
+slot_in_leaf(const struct swapmap *map, uint64_t page)
+{
+	unsigned shift = map->trie.shift;
+	uint32_t link = link_load(&map->trie.table[page >> shift]);
+	const struct trie_inner *inner;
+
+	while (link != 0 && (link & LINK_BAG) == 0) {
+		shift -= NODE_BITS;
+		if (shift == 0)
+			return leaf_slot(map, link, page);
+		inner = plain_node_of(map, link);
+		link = link_load(&inner->link[entry_of(page, shift)]);
 	}
 	return NULL;
 }
@@ -317,8 +337,9 @@ sweep_last(const struct sweep *sweep, uint64_t base, unsigned shift)
 	return min_u64(sweep->last - base, (UINT64_C(1) << shift) - 1);
 }
 
+/* Is nothing in a leaf but in a range? */
 static bool
-leaf_is_empty(const struct trie_leaf *leaf, unsigned first, unsigned last)
+rest_is_empty(const struct trie_leaf *leaf, unsigned first, unsigned last)
 {
 	/* What is next to the range that was swept is probably there. */
 	for (unsigned i = last + 1; i < NODE_ENTRIES; i++) {
@@ -329,23 +350,23 @@ leaf_is_empty(const struct trie_leaf *leaf, unsigned first, unsigned last)
 		if (slot_load(&leaf->slot[i]) != 0)
 			return false;
 	}
-	/* Held slots are left of the range itself. */
-	for (unsigned i = first; i <= last; i++) {
-		if (slot_load(&leaf->slot[i]) != 0)
-			return false;
-	}
 	return true;
 }
 
-static void
+/* What is left of the slots, all together. */
+static uint64_t
 leaf_unhold(struct trie_leaf *leaf, unsigned first, unsigned last)
 {
+	uint64_t left = 0;
+
 	for (unsigned i = first; i <= last; i++) {
 		uint64_t word = slot_load(&leaf->slot[i]);
 
 		if ((word & SWAPMAP_HELD) != 0)
 			slot_store(&leaf->slot[i], word & SWAPMAP_VALUE);
+		left |= word & SWAPMAP_VALUE;
 	}
+	return left;
 }
 
 /*
@@ -356,39 +377,43 @@ static unsigned
 leaf_clear_run(struct sweep *sweep, struct trie_leaf *leaf, unsigned at,
 	       unsigned last, uint64_t word)
 {
-	uint64_t value = word & SWAPMAP_VALUE;
-	unsigned i = at + 1;
+	uint64_t value = word & SWAPMAP_VALUE, next = value + 1;
+	_Atomic uint64_t *slot = &leaf->slot[at + 1];
+	const _Atomic uint64_t *end = &leaf->slot[last + 1];
+	unsigned n;
 
 	slot_store(&leaf->slot[at], word & SWAPMAP_HELD);
 	if (value == SWAPMAP_VALUE)
 		return 1;
-	for (; i <= last; i++) {
-		uint64_t next = slot_load(&leaf->slot[i]);
-
-		/* Neither held nor poison. */
-		if (next != value + (i - at) || next >= SWAPMAP_VALUE)
-			break;
-		slot_store(&leaf->slot[i], 0);
-	}
+	/* Neither held nor poison. */
+	for (; slot < end && slot_load(slot) == next && next < SWAPMAP_VALUE;
+	     slot++, next++)
+		slot_store(slot, 0);
+	n = (unsigned)(slot - &leaf->slot[at]);
 	if (sweep->batch != NULL)
-		swapmap_batch_add_run(sweep->batch, value, i - at);
-	return i - at;
+		swapmap_batch_add_run(sweep->batch, value, n);
+	return n;
 }
 
-static void
+/* What is left of the slots, all together. */
+static uint64_t
 leaf_clear(struct sweep *sweep, struct trie_leaf *leaf, unsigned first,
 	   unsigned last)
 {
+	uint64_t left = 0;
+
 	for (unsigned i = first; i <= last;) {
 		uint64_t word = slot_load(&leaf->slot[i]);
 		unsigned n = 1;
 
+		left |= word & SWAPMAP_HELD;
 		if ((word & SWAPMAP_VALUE) != 0) {
 			n = leaf_clear_run(sweep, leaf, i, last, word);
 			sweep->nmapped += n;
 		}
 		i += n;
 	}
+	return left;
 }
 
 static bool
@@ -397,11 +422,10 @@ sweep_leaf(struct sweep *sweep, struct trie_leaf *leaf, uint64_t base)
 	unsigned first = (unsigned)sweep_first(sweep, base);
 	unsigned last = (unsigned)sweep_last(sweep, base, NODE_BITS);
 
-	if (sweep->unhold)
-		leaf_unhold(leaf, first, last);
-	else
-		leaf_clear(sweep, leaf, first, last);
-	return leaf_is_empty(leaf, first, last);
+	uint64_t left = sweep->unhold ? leaf_unhold(leaf, first, last) :
+			leaf_clear(sweep, leaf, first, last);
+
+	return left == 0 && rest_is_empty(leaf, first, last);
 }
 
 /* One pair of a bag. */
@@ -442,6 +466,18 @@ bag_next(const struct trie_bag *bag, uint64_t first, uint64_t last,
 	return least <= last;
 }
 
+static bool
+bag_is_empty(const struct trie_bag *bag)
+{
+	unsigned capacity = bag_capacity(bag->class);
+
+	for (unsigned i = 0; i < capacity; i++) {
+		if (bag->key[i] != KEY_NONE)
+			return false;
+	}
+	return true;
+}
+
 /* Pages in their order; a crash left keys without words, which go too. */
 static bool
 sweep_bag(struct sweep *sweep, struct trie_bag *bag, uint64_t base,
@@ -451,11 +487,19 @@ sweep_bag(struct sweep *sweep, struct trie_bag *bag, uint64_t base,
 	uint64_t last = sweep_last(sweep, base, shift);
 	unsigned i = 0;
 
+	if (first == last) {
+		const _Atomic uint64_t *slot = bag_find(bag, (uint32_t)first);
+
+		if (slot != NULL)
+			pair_sweep(sweep, bag,
+				   (unsigned)(slot - bag_words(bag)));
+		return bag_is_empty(bag);
+	}
 	while (bag_next(bag, first, last, &i)) {
 		first = (uint64_t)bag->key[i] + 1;
 		pair_sweep(sweep, bag, i);
 	}
-	return !bag_next(bag, 0, KEY_NONE - 1, &i);
+	return bag_is_empty(bag);
 }
 
 static bool
@@ -525,10 +569,11 @@ table_next(const struct swapmap *map, uint64_t i)
 	if (i >= n)
 		return n;
 	word = slot_load(&summary[i / 64]) >> (i % 64) << (i % 64);
-	for (i &= ~UINT64_C(63); word == 0; word = slot_load(&summary[i / 64])) {
+	for (i &= ~UINT64_C(63); word == 0;) {
 		i += 64;
 		if (i >= n)
 			return n;
+		word = slot_load(&summary[i / 64]);
 	}
 	return i + (unsigned)__builtin_ctzll(word);
 }
@@ -578,22 +623,17 @@ trie_unprepare(struct swapmap *map, uint64_t page, uint64_t n)
 	sweep_run(&sweep);
 }
 
-static int
-trie_set(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
+/* Apart, so that the short way needs no stack. */
+static __attribute__((noinline)) int
+set_elsewhere(struct swapmap *map, uint64_t page, uint64_t word,
+	      uint64_t *ret_old)
 {
-	uint32_t link = link_load(&map->trie.table[page >> map->trie.shift]);
 	_Atomic uint64_t *slot;
 	int r;
 
 	if (word == 0) {
 		*ret_old = trie_get(map, page);
 		(void)trie_clear(map, page, 1, NULL);
-		return 0;
-	}
-	if (is_leaf(link, map->trie.shift)) {
-		slot = leaf_slot(map, link, page);
-		*ret_old = slot_load(slot);
-		slot_store(slot, word);
 		return 0;
 	}
 	r = slot_make(map, page, 1, &slot);
@@ -604,8 +644,19 @@ trie_set(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
 	}
 	*ret_old = slot_load(slot);
 	slot_store(slot, word);
-	if (swap_unlikely(map->trie.ninner >= map->trie.grow_at))
-		trie_table_grow(map);
+	trie_table_consider(map);
+	return 0;
+}
+
+static int
+trie_set(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
+{
+	_Atomic uint64_t *slot = slot_in_leaf(map, page);
+
+	if (swap_unlikely(slot == NULL || word == 0))
+		return set_elsewhere(map, page, word, ret_old);
+	*ret_old = slot_load(slot);
+	slot_store(slot, word);
 	return 0;
 }
 
@@ -623,8 +674,7 @@ trie_prepare(struct swapmap *map, uint64_t page, uint64_t n)
 		}
 		slot_store(slot, slot_load(slot) | SWAPMAP_HELD);
 	}
-	if (map->trie.ninner >= map->trie.grow_at)
-		trie_table_grow(map);
+	trie_table_consider(map);
 	return 0;
 }
 

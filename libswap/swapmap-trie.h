@@ -45,7 +45,7 @@ _Static_assert(sizeof(struct trie_inner) == UNIT_BYTES << CLASS_INNER, "size");
 _Static_assert(sizeof(struct trie_leaf) == UNIT_BYTES << CLASS_LEAF, "size");
 
 #define BAG_MAX		21u		/* capacity of the largest */
-#define BAG_SHIFT_MAX	31u		/* a bag has at most 2^31 pages under it */
+#define BAG_SHIFT_MAX	31u		/* log2 of the pages that it may serve */
 #define KEY_NONE	UINT32_MAX	/* an entry without a page */
 
 /*
@@ -132,6 +132,13 @@ static inline void *
 node_of(const struct swapmap *map, uint32_t link)
 {
 	return map->arena.base + (size_t)(link >> 1) * UNIT_BYTES;
+}
+
+/* The same where the link is known not to lead to a bag. */
+static inline void *
+plain_node_of(const struct swapmap *map, uint32_t link)
+{
+	return map->arena.base + (size_t)link * (UNIT_BYTES / 2);
 }
 
 static inline uint32_t
@@ -224,8 +231,8 @@ void trie_table_set(struct swapmap *map, uint64_t unit, unsigned bits);
 /* Count the table's links, correct its summary, and say when to grow. */
 void trie_table_count(struct swapmap *map);
 
-/* Take a larger table; where there is no memory for that, leave it. */
-void trie_table_grow(struct swapmap *map);
+/* Take a larger table if it is time; without memory for that, leave it. */
+void trie_table_consider(struct swapmap *map);
 
 /* ------------------------------------------------- swapmap-trie-check.c */
 

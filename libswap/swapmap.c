@@ -358,23 +358,21 @@ int
 swapmap_set(struct swapmap *map, uint64_t page, uint64_t block,
 	    uint64_t *ret_old)
 {
-	uint64_t old;
+	uint64_t word = swapmap_word(block), old;
 	int r;
 
-	if (page >= map->npages)
+	/* The largest two are SWAPMAP_POISON and SWAPMAP_NONE. */
+	if (page >= map->npages ||
+	    (block > SWAPMAP_BLOCK_MAX && block < SWAPMAP_POISON))
 		return -ERANGE;
-	if (block > SWAPMAP_BLOCK_MAX && block != SWAPMAP_NONE &&
-	    block != SWAPMAP_POISON)
-		return -ERANGE;
-	r = map->ops->set(map, page, swapmap_word(block), &old);
-	if (r < 0)
+	r = map->ops->set(map, page, word, &old);
+	if (swap_unlikely(r < 0))
 		return r;
-	old = swapmap_block(old);
-	map->count += (block != SWAPMAP_NONE);
-	map->count -= (old != SWAPMAP_NONE);
+	map->count += (uint64_t)(word != 0) -
+		      (uint64_t)((old & SWAPMAP_VALUE) != 0);
 	if (ret_old != NULL)
-		*ret_old = old;
-	if (block != SWAPMAP_NONE &&
+		*ret_old = swapmap_block(old);
+	if (word != 0 &&
 	    swap_unlikely(map->count > map->many || map->count < map->few))
 		swapmap_auto_consider(map);
 	return 0;

@@ -210,6 +210,7 @@ metadata_limit_set(struct swap_pager *pager, uint64_t bytes,
 	/* Page-out may be waiting for room. */
 	atomic_store(&pager->core.stuck, false);
 	budget_kick(&pager->core.budget);
+	pager_check_maps(pager);
 	return 0;
 }
 

@@ -819,6 +819,9 @@ misuses()	# PROGRAM
 	within 1..64		| --cluster 0
 	--cluster 65: is not	| --cluster 65
 	neither 'wait' nor	| --full maybe
+	of the form NAME=VALUE	| --set cluster
+	of the form NAME=VALUE	| --set =1
+	'--set' requires	| --set
 	--until 0: is not	| --until 0
 	--until x: is not	| --until x
 	size of a file		| --create 0 --on x
@@ -875,6 +878,21 @@ misuses()	# PROGRAM
 	say 512M or 4G			| on --create 99999999999999999999 x
 	leave out 'x'			| off -a x
 	leave out 'x'			| -U x
+	which tunable			| set
+	'cluster' is not of the form	| set cluster
+	'cluster=' is not of the form	| set cluster=
+	no option '--force'		| set --force cluster=1
+	no option '-n'			| get -n cluster
+	did you mean 'get'?		| gett
+	did you mean 'map'?		| mapp
+	'--cells' wants a value		| map --json --cells
+	--cells 'x' is not a number	| map --json --cells x
+	within 0..4096			| map --json --cells 4097
+	within 0..4096			| map --json --cells -1
+	--cells goes with --json	| map --cells 3
+	it takes no value		| map --ascii=1
+	do not go together		| objects --by-user --by-process
+	'x' is one word too many	| objects --by-user x
 	'x' is one word too many	| status x
 	'x' is one word too many	| objects x
 	'x' is one word too many	| list x

@@ -45,7 +45,7 @@ for d in m:
 	want = short * 1000 // d["nfree"] if d["nfree"] else 0
 	assert abs(d["fragmentation"] - want) <= 1, (d["fragmentation"], want)
 if len(sys.argv) > 1:
-	assert eval(sys.argv[1]), (sys.argv[1], m)' "$@"
+	assert eval("(" + sys.argv[1] + ")"), (sys.argv[1], m)' "$@"
 }
 
 # Free every second page of what went out of an object: holes of one block.
@@ -223,7 +223,7 @@ print(json.dumps(m))' "$(getconf PAGESIZE)" | conforms "[]DeviceMap"
 }
 
 @test "map: as wide as the terminal, in colour where it has any" {
-	file=$(make_swapfile 8M)
+	file=$(make_swapfile 64M)
 	start_swapd --ram 4M --on "$file"
 	for width in 60 80 200; do
 		start_tmux "swapctl -p t map; echo \$? >status; cat" "$width"

@@ -601,10 +601,10 @@ prepare_interrupt()
 	run swapctl -p t objects
 	assert_success
 	user=$(id -un)
-	assert_line --index 0 --regexp "^ *ID NAME +OWNER +PID COMMAND +SIZE RESIDENT SWAPPED BLOCKS WIRED REGIONS$"
-	assert_line --index 1 --regexp "^ *2 alpha +$user +$b_pid holder +16M +[0-9.]+[KMB] +1[0-9.]+M +1[0-9.]+M +0B +1$"
-	assert_line --index 2 --regexp "^ *1 beta +$user +$a_pid holder +8M +[0-9.]+[KMB] +[0-9.]+M +[0-9.]+M +0B +1$"
-	assert_line --index 3 --regexp "^ *3 - +$user +$c_pid holder +1M +0B +0B +0B +0B +1$"
+	assert_line --index 0 --regexp "^ *ID NAME +OWNER +PID COMMAND +SIZE RESIDENT SWAPPED BLOCKS WIRED RESERVED REGIONS WRITERS MAP$"
+	assert_line --index 1 --regexp "^ *2 alpha +$user +$b_pid holder +16M +[0-9.]+[KMB] +1[0-9.]+M +1[0-9.]+M +0B +0B +1 +1 [a-z]+$"
+	assert_line --index 2 --regexp "^ *1 beta +$user +$a_pid holder +8M +[0-9.]+[KMB] +[0-9.]+M +[0-9.]+M +0B +0B +1 +1 [a-z]+$"
+	assert_line --index 3 --regexp "^ *3 - +$user +$c_pid holder +1M +0B +0B +0B +0B +0B +1 +1 [a-z]+$"
 	holds 'o["alpha"]["size_bytes"] == 16 << 20 and o["alpha"]["uid"] == int(argv[0])' "$(id -u)"
 	tell c "fill 3"
 	tell c "wire 4"

@@ -56,7 +56,9 @@ check(json.load(sys.stdin), sys.argv[2], sys.argv[2])' \
 start_tmux()	# COMMAND [WIDTH]
 {
 	command -v tmux >/dev/null || skip "needs tmux"
-	tmux=(tmux -u -S "$SWK_TMP/tmux")
+	# One that is ending still holds its socket.
+	tmux_number=$((${tmux_number:-0} + 1))
+	tmux=(tmux -u -S "$SWK_TMP/tmux$tmux_number")
 	"${tmux[@]}" -f /dev/null new-session -d -x "${2:-100}" -y 30 "$1" 3>&- ||
 		skip "tmux does not run here"
 	register_pid "$("${tmux[@]}" display-message -p '#{pid}')"

@@ -22,7 +22,7 @@
 #include "blist-model.h"
 #include "compiler.h"
 
-#define DEFAULT_STEPS	2000000u
+#define DEFAULT_STEPS	1000000u
 #define DEFAULT_SEED	1u
 
 static uint64_t steps = DEFAULT_STEPS, seed = DEFAULT_SEED;
@@ -816,7 +816,7 @@ test_planted_plots(void **state)
 	assert_int_equal(blist_check(bl), -EUCLEAN);
 	blist_destroy(bl);
 
-	bl = create(32768);				/* B1: mixed, all free */
+	bl = create(32768);			/* B1: mixed, all free */
 	free_ok(bl, 0, 32000);
 	memset(bl->word, 0xff, 4096);
 	bl->node[2]->nfree[0] = bl->nfree = 32768;

@@ -83,6 +83,15 @@ test_border_runs(void **state)
 	memset(&report, 0, sizeof(report));
 	assert_int_equal(swapmap_clear(map, 0, 5000, report_add, &report), 4);
 	assert_true(report.nblocks == 4 && report.nranges == 1);
+	/* The largest of all, and poison behind it. */
+	set(map, 1, SWAPMAP_BLOCK_MAX - 1);
+	set(map, 2, SWAPMAP_BLOCK_MAX);
+	set(map, 3, POISON);
+	set(map, 4, POISON);
+	set(map, 5, 7);
+	memset(&report, 0, sizeof(report));
+	assert_int_equal(swapmap_clear(map, 0, 5000, report_add, &report), 5);
+	assert_true(report.nblocks == 3 && report.nranges == 2);
 	swapmap_destroy(map);
 }
 
@@ -167,6 +176,11 @@ test_promises(void **state)
 	assert_int_equal(map->array.npromised, 1);
 	set(map, 2, POISON);
 	assert_int_equal(map->array.npromised, 0);
+	/* What cannot be prepared as a whole is not in part. */
+	starve(map);
+	assert_int_equal(swapmap_prepare(map, 0, 4096), -ENOMEM);
+	assert_int_equal(map->array.npromised, 0);
+	assert_int_equal(units_used(map), 1);
 	assert_int_equal(swapmap_check(map), 0);
 	swapmap_destroy(map);
 }

@@ -589,6 +589,23 @@ test_step_widen(void **state)
 	free(model);
 }
 
+/* A half gets a unit that still has the slots of one that became wide. */
+static void
+test_step_reuse(void **state)
+{
+	struct swapmap *map = create(SWAPMAP_ARRAY, 5000, dir_of(state));
+	struct model *model = calloc(1, sizeof(*model));
+
+	for (uint64_t page = 0; page < 512; page++)
+		scene_set(map, model, page, 1000 + page);
+	scene_set(map, model, 0, WIDE_BLOCK);
+	assert_int_equal(map->array.nfree, 1);
+	assert_true(scene_play(map, model, 1030, 5, dir_of(state), false) >
+		    5);
+	swapmap_destroy(map);
+	free(model);
+}
+
 /* The trie's table grows. */
 static void
 test_step_table(void **state)
@@ -791,6 +808,7 @@ main(void)
 		TEST(test_kill_switch),
 		TEST(test_every_instruction),
 		TEST(test_step_widen),
+		TEST(test_step_reuse),
 		TEST(test_step_table),
 		TEST(test_step_switch),
 	};

@@ -485,14 +485,17 @@ transfer_held(enum swapmap_kind kind, enum swapmap_kind other)
 	struct swapmap *from = create(other, 100000, -1);
 
 	assert_int_equal(swapmap_prepare(to, 500, 20), 0);
+	assert_int_equal(swapmap_prepare(to, 40500, 1), 0);
 	for (uint64_t page = 500; page < 520; page += 2)
 		set(from, page, page);
+	set(from, 40500, 9);
 	starve(to);
-	assert_int_equal(swapmap_transfer(to, 500, from, 500, 20, NULL, NULL),
-			 0);
-	assert_int_equal(swapmap_count(to), 10);
-	assert_int_equal(swapmap_clear(to, 0, UINT64_MAX, NULL, NULL), 10);
+	assert_int_equal(swapmap_transfer(to, 500, from, 500, 50000, NULL,
+					  NULL), 0);
+	assert_int_equal(swapmap_count(to), 11);
+	assert_int_equal(swapmap_clear(to, 0, UINT64_MAX, NULL, NULL), 11);
 	(void)fill_up(to);
+	set(to, 40500, WIDE_BLOCK);
 	for (uint64_t page = 500; page < 520; page++)
 		set(to, page, WIDE_BLOCK + page);
 	assert_int_equal(swapmap_check(to), 0);

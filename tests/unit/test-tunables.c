@@ -638,6 +638,28 @@ test_reaches(void **state)
 	env_end(env);
 }
 
+static void
+test_maps_too_small(void **state)
+{
+	static const char warning[] =
+		"32.0 MiB of swap space take 72.0 KiB of swap maps";
+	struct env *env = env_new(RAM, 0);
+
+	(void)state;
+	tune(env, "metadata_limit", "72K");
+	must_attach(env, 0, 32 * MIB + 8192);
+	assert_int_equal(logged(env, "of swap space take"), 0);
+	tune(env, "metadata_limit", "71K");
+	assert_int_equal(logged(env, warning), 1);
+	tune(env, "metadata_limit", "100K");
+	assert_int_equal(logged(env, "of swap space take"), 1);
+	must_attach(env, 1, 32 * MIB + 8192);
+	assert_int_equal(logged(env, "of swap space take"), 2);
+	tune(env, "metadata_limit", "0");
+	assert_int_equal(logged(env, "of swap space take"), 2);
+	env_end(env);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -655,6 +677,7 @@ main(int argc, char *argv[])
 		TEST(water),
 		TEST(map_kind),
 		TEST(reaches),
+		TEST(maps_too_small),
 	};
 
 	if (argc > 1)
