@@ -393,8 +393,10 @@ status_kernel(struct all *all)
 {
 	if (all->array != NULL)
 		return kernel_json_status(all->array);
-	if (all->nseen > 0)
-		putchar('\n');
+	if (all->nseen == 0)
+		puts("No swapd is running that this user can reach; "
+		     "swapd(8) starts one.");
+	putchar('\n');
 	return kernel_put_status();
 }
 
