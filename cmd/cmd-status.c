@@ -389,14 +389,15 @@ status_each(void *arg, const struct pager_entry *entry,
 
 /* The machine's own swap comes last. */
 static int
-status_kernel(struct all *all)
+status_kernel(struct all *all, bool failed)
 {
 	if (all->array != NULL)
 		return kernel_json_status(all->array);
-	if (all->nseen == 0)
+	if (all->nseen == 0 && !failed)
 		puts("No swapd is running that this user can reach; "
 		     "swapd(8) starts one.");
-	putchar('\n');
+	if (all->nseen > 0 || !failed)
+		putchar('\n');
 	return kernel_put_status();
 }
 
@@ -409,7 +410,7 @@ status_all(const struct invocation *inv)
 	if (inv->json && all.array == NULL)
 		return say_no_memory();
 	status = reach_all(status_each, &all);
-	r = status_kernel(&all);
+	r = status_kernel(&all, status != EXIT_OK);
 	status = status == EXIT_OK ? r : status;
 	if (inv->json) {
 		r = say_json(all.array, true);

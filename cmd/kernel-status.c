@@ -426,8 +426,10 @@ show(unsigned sec, json_t *array, bool json)
 	host_close(&host);
 	if (r < 0)
 		return say_failure("the kernel's swap: %s", strerror(-r));
+	/* Beside others it is what they are: a Snapshot. */
 	if (array != NULL)
-		r = json_array_append_new(array, picture_json(&picture)) < 0 ?
+		r = json_array_append_new(array, json_from_stats(
+				&picture.stats, NULL, NULL)) < 0 ?
 		    say_no_memory() : EXIT_OK;
 	else if (json)
 		r = say_json(picture_json(&picture), true);

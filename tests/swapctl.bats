@@ -701,7 +701,8 @@ prepare_interrupt()
 	assert_line --regexp "^Pager u: .*process $second_pid,"
 	run swapctl status --json
 	python3 -c 'import json, sys
-assert [s["pager"] for s in json.loads(sys.argv[1])] == ["t", "u"]' "$output"
+assert [s["pager"] for s in json.loads(sys.argv[1])] == ["t", "u", "kernel"]' \
+		"$output"
 	run swapctl list --pagers
 	assert_line --index 1 --regexp "^t +$SWAPD_PID +4M +0B +8M +0B +0 $SWAPD_RUNTIME_DIR/t.sock$"
 	assert_line --index 2 --regexp "^u +$second_pid +2M +0B +0B +0B +0 $SWAPD_RUNTIME_DIR/u.sock$"
