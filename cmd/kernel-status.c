@@ -64,6 +64,16 @@ picture_watch(const struct host *host, struct picture *picture, unsigned sec)
 	return 0;
 }
 
+/* Shared memory is looked for only where there is something to find. */
+static unsigned
+holders_flags(const struct picture *picture)
+{
+	if (picture->root &&
+	    picture->memory.swap_total > picture->memory.swap_free)
+		return HOLDERS_SHARES | HOLDERS_SHM;
+	return HOLDERS_SHARES;
+}
+
 static int
 picture_take(const struct host *host, unsigned sec, struct picture *picture)
 {
@@ -80,8 +90,8 @@ picture_take(const struct host *host, unsigned sec, struct picture *picture)
 	if (r == 0)
 		r = kernel_devices(host, &picture->devices);
 	if (r == 0)
-		r = kernel_holders(host, HOLDERS_SHARES | (picture->root ?
-				   HOLDERS_SHM : 0), &picture->holders);
+		r = kernel_holders(host, holders_flags(picture),
+				   &picture->holders);
 	if (r == 0)
 		kernel_books(&picture->holders, &picture->devices,
 			     &picture->memory, &picture->books);

@@ -321,9 +321,14 @@ static int
 off_swapoff(struct off *off, struct swap_error *error)
 {
 	const char *path = off->device->path;
-	pid_t child = fork();
 	int status, r;
+	pid_t child;
 
+	/* Over before anybody could want to stop it. */
+	if (off->result->plan.used < IDLE_BYTES)
+		return swapoff(path) == 0 ? 0 :
+		       say_swapoff(path, errno, error);
+	child = fork();
 	if (child < 0)
 		return error_set(error, -errno, "%s: fork: %s", path,
 				 strerror(errno));
