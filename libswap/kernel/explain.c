@@ -182,11 +182,6 @@ look_filesystem(struct look *look)
 
 /* ------------------------------------------------------------------ extents */
 
-struct extents {
-	struct fiemap	map;
-	struct fiemap_extent extent[NEXTENTS];
-};
-
 #define NOT_PLAIN	(FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_DATA_INLINE | \
 			 FIEMAP_EXTENT_DATA_ENCRYPTED | \
 			 FIEMAP_EXTENT_DATA_TAIL)
@@ -216,27 +211,28 @@ count_extent(struct blocks *blocks, const struct fiemap_extent *extent,
 static int
 map_extents(int fd, uint64_t bytes, struct blocks *blocks)
 {
-	struct extents *extents = malloc(sizeof(*extents));
+	struct fiemap *map = malloc(sizeof(*map) + NEXTENTS *
+				    sizeof(map->fm_extents[0]));
 	uint64_t at = 0;
-	int r = extents != NULL ? 1 : -ENOMEM;
+	int r = map != NULL ? 1 : -ENOMEM;
 
 	while (r == 1 && at < bytes) {
-		memset(&extents->map, 0, sizeof(extents->map));
-		extents->map.fm_start = at;
-		extents->map.fm_length = bytes - at;
-		extents->map.fm_flags = FIEMAP_FLAG_SYNC;
-		extents->map.fm_extent_count = NEXTENTS;
-		if (ioctl(fd, FS_IOC_FIEMAP, &extents->map) < 0)
+		memset(map, 0, sizeof(*map));
+		map->fm_start = at;
+		map->fm_length = bytes - at;
+		map->fm_flags = FIEMAP_FLAG_SYNC;
+		map->fm_extent_count = NEXTENTS;
+		if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
 			r = 0;
-		else if (extents->map.fm_mapped_extents == 0)
+		else if (map->fm_mapped_extents == 0)
 			break;
 		for (unsigned i = 0; r == 1 &&
-		     i < extents->map.fm_mapped_extents; i++)
-			count_extent(blocks, &extents->extent[i], &at);
+		     i < map->fm_mapped_extents; i++)
+			count_extent(blocks, &map->fm_extents[i], &at);
 	}
 	if (r == 1 && at < bytes)
 		blocks->hole = min_u64(blocks->hole, at);
-	free(extents);
+	free(map);
 	return r;
 }
 

@@ -25,6 +25,9 @@
 
 #include "util.h"
 
+/* A sanitizer's shadow of this memory would be in swap too. */
+#define UNWATCHED	__attribute__((no_sanitize("thread", "address")))
+
 struct memory {
 	uint64_t	*words;
 	size_t		 npages;
@@ -34,7 +37,7 @@ struct memory {
 };
 
 /* Does not compress, and differs for every word. */
-static uint64_t
+static uint64_t UNWATCHED
 word_of(uint64_t round, uint64_t i)
 {
 	uint64_t x = (i + 1) * UINT64_C(0x9e3779b97f4a7c15) + round;
@@ -44,7 +47,7 @@ word_of(uint64_t round, uint64_t i)
 	return x ^ x >> 31;
 }
 
-static void
+static void UNWATCHED
 fill(struct memory *memory)
 {
 	memory->round++;
@@ -56,7 +59,7 @@ fill(struct memory *memory)
 	}
 }
 
-static bool
+static bool UNWATCHED
 verify(const struct memory *memory)
 {
 	for (size_t i = 0; i < memory->npages * memory->nwords; i++)
