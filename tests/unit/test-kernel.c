@@ -569,8 +569,10 @@ test_survey(void **state)
 		entry(0, 1), entry(0, 2), entry(0, 3), UINT64_C(1) << 63,
 		entry(0, 7), entry(30, 5), entry(27, 1 << 20), 0,
 	};
-	/* Shares slot 7. */
-	const uint64_t others[] = { entry(0, 7), entry(0, 8) };
+	/* Shares slot 7; bit 55 (soft-dirty) is no part of a slot. */
+	const uint64_t others[] = {
+		entry(0, 7), 0, entry(0, 8) | UINT64_C(1) << 55,
+	};
 	struct tree *tree = *state;
 	struct kernel_devices devices;
 	struct swap_device_map map;
@@ -609,7 +611,7 @@ test_survey(void **state)
 					 SWAP_MAP_CELLS_MAX + 1, &map,
 					 &unplaced), -EINVAL);
 	assert_int_equal(slot_runs(&tree->host, 0, &runs, &n), 0);
-	assert_int_equal(n, 3);
+	assert_int_equal(n, 4);
 	assert_int_equal(runs[0].slot, 1);
 	assert_int_equal(runs[0].npages, 3);
 	assert_int_equal(runs[0].address, 0x1000);
@@ -617,7 +619,10 @@ test_survey(void **state)
 	assert_int_equal(runs[1].pid, 10);
 	assert_int_equal(runs[1].address, 0x5000);
 	assert_int_equal(runs[2].pid, 11);
-	assert_int_equal(runs[2].npages, 2);
+	assert_int_equal(runs[2].npages, 1);
+	/* The next slot, but not the next page. */
+	assert_int_equal(runs[3].slot, 8);
+	assert_int_equal(runs[3].address, 0x3000);
 	free(runs);
 	slot_survey_clear(&survey);
 	kernel_devices_clear(&devices);
