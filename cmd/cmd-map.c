@@ -24,7 +24,6 @@
 
 /* Cells of --json, and the most that a swapd gives. */
 #define CELLS_JSON	256u
-#define CELLS_MAX	4096
 /* What a pipe gets. */
 #define WIDTH_PIPE	80u
 
@@ -184,9 +183,11 @@ map_option(struct invocation *inv, int option, char **argv,
 {
 	switch (option) {
 	case OPTION_CELLS:
-		if (parse_i64(optarg, 0, CELLS_MAX, &options->cells) < 0)
+		if (parse_i64(optarg, 0, SWAP_MAP_CELLS_MAX,
+			      &options->cells) < 0)
 			return say_misuse(inv, "--cells '%s' is not a number "
-					  "within 0..%d", optarg, CELLS_MAX);
+					  "within 0..%u", optarg,
+					  SWAP_MAP_CELLS_MAX);
 		return COMMAND_GOES_ON;
 	case OPTION_ASCII:
 		options->ascii = true;

@@ -182,6 +182,6 @@ const struct command cmd_set = {
 	.synopsis = "NAME=VALUE...",
 	.summary = "Change tunables of a pager",
 	.help =
-	"Sizes take K, M, G or T.  Where one value is refused, none is changed.",
+	"Sizes take K, M, G or T.  Where a value is refused, none is changed.",
 	.run = run_set,
 };

@@ -58,22 +58,25 @@ put_gauge(const char *label, uint64_t part, uint64_t whole)
 	printf("%3u%%  ", figure_percent(part, whole));
 }
 
-/* What objects are charged, of what they may be; and what is set aside. */
+/* What is set aside, if anything; what objects are charged of what they may. */
 static void
 put_charges(const struct swap_stats *stats)
 {
 	char a[FIGURE_LEN], b[FIGURE_LEN];
 
+	if (stats->set_aside_bytes > 0) {
+		put_gauge("Set aside", stats->set_aside_bytes,
+			  stats->swap_bytes);
+		printf("%s of %s, kept free for objects\n",
+		       figure_size(stats->set_aside_bytes, a, sizeof(a)),
+		       figure_size(stats->swap_bytes, b, sizeof(b)));
+	}
 	put_gauge("Charged", stats->charged_bytes, stats->chargeable_bytes);
-	printf("%s of %s reserved%s",
+	printf("%s of %s reserved%s\n",
 	       figure_size(stats->charged_bytes, a, sizeof(a)),
 	       figure_size(stats->chargeable_bytes, b, sizeof(b)),
 	       stats->overcommit & SWAP_OVERCOMMIT_TOTAL ? ""
 	       : " (no limit)");
-	if (stats->set_aside_bytes > 0)
-		printf(", %s set aside",
-		       figure_size(stats->set_aside_bytes, a, sizeof(a)));
-	putchar('\n');
 }
 
 /* Against its budget; where it has none, only the sums. */

@@ -111,7 +111,7 @@ static const char help_text[] =
 "  --cluster PAGES   most pages in one I/O: 1..64 (32)\n"
 "  --full wait|fail  a program that needs a page when RAM and swap are full\n"
 "                    waits (which is the default), or gets SIGBUS\n"
-"  --set NAME=VALUE  a tunable, as for 'swapctl set'; 'swapctl get' shows them\n"
+"  --set NAME=VALUE  a tunable, as 'swapctl set' takes it\n"
 "  --foreground      stay in the foreground, messages on stderr\n"
 "  --quiet           only warnings and errors\n"
 "  --until PID       end when this process and all clients have ended\n"

@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * blist-stats.c - how the free blocks of a block list lie, and its check
+ *
+ * Counting takes whole things from their parent's count, and looks into the
+ * bitmap of two groups at most.
+ *
+ * A histogram must look at the bits of all that is mixed.  It does not go from
+ * run to run, of which there may be hundreds of millions, but counts all runs
+ * of a group at once (struct tally), with vectors of words: shifting the bitmap
+ * over itself leaves the blocks that begin a run of at least L, and sums over
+ * those say how many runs of at least L there are and how many blocks are in
+ * them.  Only runs of 64 and more, of which a group cannot have many, and those
+ * that touch a group's ends are measured one by one; the latter stay open, in
+ * the caller's histogram, until the run's end is seen.  So uniform things cost
+ * one step, and the rest about what reading it costs.
+ *
+ * blist_check() proves the invariants B1 to B8 of blist.c from the bits alone,
+ * with code that shares nothing with what keeps them.
  */
 #include "blist.h"
 #include "blist-private.h"
@@ -345,16 +361,19 @@ note_largest(struct tally *tally, const vec *two, const vec *three)
 
 /*
  * The runs of a group, of which none begins at its first block or goes on
- * behind its last: the words before and behind it are zero.
+ * behind its last: the words before and behind it are zero.  @next is what
+ * will be read after this, which takes about as long to come as this to do.
  */
 static always_inline void
-tally_group(struct tally *tally, const uint64_t *w)
+tally_group(struct tally *tally, const uint64_t *w, const uint64_t *next)
 {
 	vec two[EIGHT], three[EIGHT], four, x, n;
 	unsigned i, l;
 
 	for (i = 0; i < BLIST_GROUP_WORDS; i += EIGHT * VEC_WORDS) {
 		four = (vec){ 0 };
+		for (l = 0; l < EIGHT * VEC_WORDS; l += BLIST_LINE_WORDS)
+			__builtin_prefetch(&next[i + l]);
 		for (l = 0; l < EIGHT; l++) {
 			load(&x, &w[l * VEC_WORDS]);
 			load(&n, &w[l * VEC_WORDS + 1]);
@@ -375,22 +394,22 @@ tally_group(struct tally *tally, const uint64_t *w)
 
 #if defined(__x86_64__) && defined(__GNUC__)
 __attribute__((target("avx2"))) static void
-tally_group_avx2(struct tally *tally, const uint64_t *w)
+tally_group_avx2(struct tally *tally, const uint64_t *w, const uint64_t *next)
 {
-	tally_group(tally, w);
+	tally_group(tally, w, next);
 }
 #endif
 
 static void
-tally_group_any(struct tally *tally, const uint64_t *w)
+tally_group_any(struct tally *tally, const uint64_t *w, const uint64_t *next)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
 	if (__builtin_cpu_supports("avx2")) {
-		tally_group_avx2(tally, w);
+		tally_group_avx2(tally, w, next);
 		return;
 	}
 #endif
-	tally_group(tally, w);
+	tally_group(tally, w, next);
 }
 
 /* How many ones stand in a row from bit @at on, as far as bit @end. */
@@ -463,7 +482,7 @@ tally_window(const struct blist *bl, struct tally *tally, uint64_t lo,
 	clear_ones(w, at, at + head);
 	clear_ones(w, end - tail, end);
 	tally->nfree += blist_count_free(bl, lo, hi) - head - tail;
-	tally_group_any(tally, w);
+	tally_group_any(tally, w, &bl->word[(g + 1) * BLIST_GROUP_WORDS]);
 	tally->hist->open = tail;
 }
 

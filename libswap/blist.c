@@ -89,7 +89,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -141,6 +140,22 @@ level_set_base(struct blist *bl, unsigned k, void *base)
 		bl->node[k] = base;
 }
 
+/* Address space, zeros where it is touched; or MAP_FAILED. */
+static void *
+reserve(size_t bytes)
+{
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	/*
+	 * One small free must not cost a huge page.  A kernel that has no huge
+	 * pages refuses the advice, which is as good.
+	 */
+	if (base != MAP_FAILED)
+		(void)madvise(base, bytes, MADV_NOHUGEPAGE);
+	return base;
+}
+
 /* Reserve address space for level @k, or more of it, or less. */
 static int
 level_map(struct blist *bl, unsigned k, uint64_t nblocks)
@@ -156,17 +171,9 @@ level_map(struct blist *bl, unsigned k, uint64_t nblocks)
 		base = mremap(level_base(bl, k), bl->map_bytes[k],
 			      (size_t)bytes, MREMAP_MAYMOVE);
 	else
-		base = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			    -1, 0);
+		base = reserve((size_t)bytes);
 	if (base == MAP_FAILED)
 		return -ENOMEM;
-	/*
-	 * One small free must not cost a huge page.  A kernel that has no huge
-	 * pages refuses the advice, which is as good.
-	 */
-	if (bl->map_bytes[k] == 0)
-		(void)madvise(base, (size_t)bytes, MADV_NOHUGEPAGE);
 	level_set_base(bl, k, base);
 	bl->map_bytes[k] = (size_t)bytes;
 	return 0;
@@ -191,13 +198,13 @@ blist_create(uint64_t nblocks, struct blist **ret_blist)
 
 	if (nblocks == 0 || nblocks > BLIST_BLOCKS_MAX)
 		return -EINVAL;
-	bl = calloc(1, sizeof(*bl));
-	if (bl == NULL)
+	bl = reserve(sizeof(*bl));
+	if (bl == MAP_FAILED)
 		return -ENOMEM;
 	bl->nblocks = nblocks;
 	bl->top = top_for(nblocks);
 	blist_forget_places(bl);
-	bl->touched_bytes = sizeof(*bl);
+	bl->touched_bytes = BLIST_PAGE;
 	for (k = 0; k <= bl->top && rc == 0; k++)
 		rc = level_map(bl, k, nblocks);
 	if (rc < 0) {
@@ -218,7 +225,7 @@ blist_destroy(struct blist *bl)
 	for (k = 0; k <= BLIST_TOP_MAX; k++)
 		if (bl->map_bytes[k] > 0)
 			(void)munmap(level_base(bl, k), bl->map_bytes[k]);
-	free(bl);
+	(void)munmap(bl, sizeof(*bl));
 }
 
 /* The opposite, for thing @i and all below it as far as it lies behind @end. */
@@ -579,6 +586,37 @@ free_next(struct blist *bl, uint64_t lo, uint64_t hi)
 }
 
 /*
+ * Count @n blocks of group @g as free, on the way down to it; false, and
+ * nothing counted, if something on the way is uniform.
+ */
+static inline bool
+count_on_path(struct blist *bl, uint64_t g, uint64_t n)
+{
+	unsigned k, shift = BLIST_FAN_SHIFT * (bl->top - 1), c;
+	struct blist_node *node;
+
+	if (!blist_is_mixed(bl->state))
+		return false;
+	for (k = bl->top; k > 1; k--, shift -= BLIST_FAN_SHIFT) {
+		node = &bl->node[k][g >> shift];
+		c = (unsigned)(g >> (shift - BLIST_FAN_SHIFT)) % BLIST_FAN;
+		if (swap_unlikely(!blist_is_mixed(node->state[c])))
+			break;
+		node->nfree[c] += n;
+	}
+	if (swap_likely(k == 1)) {
+		bl->nfree += n;
+		return true;
+	}
+	while (k++ < bl->top) {
+		shift += BLIST_FAN_SHIFT;
+		c = (unsigned)(g >> (shift - BLIST_FAN_SHIFT)) % BLIST_FAN;
+		bl->node[k][g >> shift].nfree[c] -= n;
+	}
+	return false;
+}
+
+/*
  * Free blocks @lo to @hi - 1 of one word, if its group is mixed, they are used,
  * and the run that they make lies in the word and does not reach its ends.
  */
@@ -592,13 +630,12 @@ free_in_word(struct blist *bl, uint64_t lo, uint64_t hi)
 
 	/* They are far apart: fetch both before one is waited for. */
 	__builtin_prefetch(line, 1);
+	/* The used blocks on both sides, if the word counts at all. */
 	w = *word;
-	if (blist_uniform(bl, g, &n) > 0)
-		return false;
-	/* The used blocks on both sides. */
 	below = ~w & ~blist_bits_from(lo);
 	above = ~w & ~mask & blist_bits_from(lo);
-	if ((w & mask) != 0 || below == 0 || above == 0)
+	if ((w & mask) != 0 || below == 0 || above == 0 ||
+	    !count_on_path(bl, g, hi - lo))
 		return false;
 	start = 64 - (unsigned)__builtin_clzll(below);
 	end = blist_lowest(above);
@@ -606,7 +643,6 @@ free_in_word(struct blist *bl, uint64_t lo, uint64_t hi)
 	*word = w | mask;
 	/* Nobody can predict this: a store is cheaper than a branch. */
 	*line = *line > n ? *line : n;
-	blist_add_free(bl, g, hi - lo);
 	state = &bl->node[2][g / BLIST_FAN].state[g % BLIST_FAN];
 	if (swap_unlikely(*state < n))
 		blist_climb_with(bl, g, n);
@@ -619,7 +655,7 @@ free_in_word(struct blist *bl, uint64_t lo, uint64_t hi)
 }
 
 /* Free blocks @lo to @hi - 1 of one group. */
-static int
+static __attribute__((noinline)) int
 free_in_group(struct blist *bl, uint64_t lo, uint64_t hi)
 {
 	uint64_t g = lo >> BLIST_GROUP_SHIFT, start, end;
@@ -651,6 +687,16 @@ free_in_group(struct blist *bl, uint64_t lo, uint64_t hi)
 	return 0;
 }
 
+/* Free blocks @lo to @hi - 1 of several groups. */
+static __attribute__((noinline)) int
+free_groups(struct blist *bl, uint64_t lo, uint64_t hi)
+{
+	if (blist_find_run(bl, lo, 1) < hi)
+		return -EEXIST;
+	(void)blist_change_range(bl, lo, hi, true);
+	return 0;
+}
+
 int
 blist_free(struct blist *bl, uint64_t first, uint64_t n)
 {
@@ -666,10 +712,7 @@ blist_free(struct blist *bl, uint64_t first, uint64_t n)
 		return 0;
 	if (last >> BLIST_GROUP_SHIFT == first >> BLIST_GROUP_SHIFT)
 		return free_in_group(bl, first, last + 1);
-	if (blist_find_run(bl, first, 1) <= last)
-		return -EEXIST;
-	(void)blist_change_range(bl, first, last + 1, true);
-	return 0;
+	return free_groups(bl, first, last + 1);
 }
 
 int

@@ -31,8 +31,9 @@ void blist_destroy(struct blist *bl);
 
 /*
  * Change the number of blocks.  New ones are used; those that are cut off are
- * forgotten, whatever they were.  On failure nothing changes.  The cost does
- * not grow with the size.  -EINVAL, -ENOMEM.
+ * forgotten, whatever they were.  On failure nothing changes; shrinking never
+ * fails.  The cost does not grow with the size, but for giving back the memory
+ * of what is cut off.  -EINVAL, -ENOMEM.
  */
 int blist_resize(struct blist *bl, uint64_t nblocks);
 
@@ -111,7 +112,10 @@ void blist_histogram_end(struct blist_histogram *hist);
  */
 uint64_t blist_count_free(const struct blist *bl, uint64_t lo, uint64_t hi);
 
-/* Bytes of memory that the structure holds, in pages it has written to. */
+/*
+ * Bytes of memory that the structure holds: pages of 4 KiB that it has written
+ * to, by a running count, which may be a few too many but not too few.
+ */
 size_t blist_memory(const struct blist *bl);
 
 /* For tests: 0, or a negative errno where an invariant is broken. */

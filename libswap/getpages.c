@@ -73,7 +73,7 @@ static uint64_t
 fill_new(const struct get *g, uint64_t page)
 {
 	struct swap_object *object = g->object;
-	uint64_t n = 1;
+	uint64_t n = 1, nin;
 	int rc;
 
 	while (n < NEW_RUN && page + n < g->end && is_new(object, page + n))
@@ -86,17 +86,11 @@ fill_new(const struct get *g, uint64_t page)
 	object_busy(object, page, n);
 	object_unlock(object);
 	rc = pageback_fill_hole(object, page, n);
-	if (rc < 0)	/* some may be there already */
-		(void)object_punch(object, page, n);
+	nin = pageback_enter_new(object, page, n, rc == 0);
+	budget_give(&object->core->budget, n - nin);
 	object_lock(object);
-	for (uint64_t i = page; rc == 0 && i < page + n; i++) {
-		object_set_state(object, i, PAGE_DIRTY);
-		object_enqueue(object, i);
-	}
-	if (rc < 0)
-		budget_give(&object->core->budget, n);
 	regions_unbusy(object, page, n);
-	return rc < 0 ? 0 : n;
+	return nin;
 }
 
 /* Object locked: why one that must come and is not new is not there, or @rc. */

@@ -75,13 +75,15 @@ struct merge {
 	uint64_t	 n;			/* ... so many */
 	bool		 destroy;
 	struct pageback	 pb;			/* its buffer: a slot a page */
-	uint64_t	 ram;			/* pages taken from the budget */
+	uint64_t	 ram;			/* pages taken */
 	uint8_t		 what[SWAP_CLUSTER_MAX];	/* enum what */
 	uint8_t		 has[SWAP_CLUSTER_MAX];		/* enum has */
 };
 
-/* Behind the slots of what comes from the source, those of what is fetched for
- * the destination. */
+/*
+ * Behind the slots of what comes from the source, those of what is fetched for
+ * the destination.
+ */
 #define SLOTS		(SWAP_CLUSTER_MAX + FETCH_PAGES)
 
 static char *
@@ -213,7 +215,8 @@ look_from(struct merge *m)
 			if (!m->from->copy)
 				break;
 			rc = fetch(m->from, page, slot(m, i));
-			m->what[i] = rc < 0 ? LOST : rc == 0 ? FETCHED : NOTHING;
+			m->what[i] = rc < 0 ? LOST :
+				     rc == 0 ? FETCHED : NOTHING;
 			break;
 		case PAGE_ZERO:
 			m->what[i] = NOTHING;
@@ -384,28 +387,21 @@ read_memory(struct merge *m, uint64_t i, uint64_t n)
 	return rc;
 }
 
-/* What is in slots goes into the destination; RAM has been taken. */
+/*
+ * What is in slots goes into the destination; RAM has been taken.  *ret_n pages
+ * have arrived: fewer, and then at least one, where the memfd takes no more.
+ */
 static int
-put(struct merge *m, uint64_t i, uint64_t n)
+put(struct merge *m, uint64_t i, uint64_t n, uint64_t *ret_n)
 {
 	const char *buf = m->what[i] == KEEP ? to_slot(m, i) : slot(m, i);
 	uint64_t page = m->to_page + i;
 	int rc = pwrite_full(m->to->memfd, buf, n << page_shift(),
 			     (off_t)(page << page_shift()));
 
-	if (rc < 0) {
-		/* Some may have got memory. */
-		(void)object_punch(m->to, page, n);
-		return rc;
-	}
-	object_lock(m->to);
-	for (uint64_t k = page; k < page + n; k++) {
-		object_set_state(m->to, k, PAGE_DIRTY);
-		object_enqueue(m->to, k);
-	}
-	object_unlock(m->to);
-	m->ram -= n;
-	return 0;
+	*ret_n = pageback_enter_new(m->to, page, n, rc == 0);
+	m->ram -= *ret_n;
+	return *ret_n > 0 ? 0 : rc;
 }
 
 /* ------------------------------------------------------------------- runs */
@@ -459,7 +455,7 @@ bring(struct merge *m, uint64_t i, uint64_t n, uint64_t *ret_done)
 		rc = read_run(m, i, n);
 	}
 	if (rc == 0)
-		rc = put(m, i, n);
+		rc = put(m, i, n, &n);
 	if (rc == 0 && m->destroy)
 		rc = pageback_free_owned(m->from, m->from_page + i, n);
 	*ret_done = rc == 0 ? n : 0;

@@ -24,6 +24,19 @@
 #define SLOTS_FIRST	64u
 #define BUCKETS_FIRST	64u
 
+/* Who writes must not wait for as long as somebody else copies. */
+static void
+moves_init(struct object_table *table)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr,
+		PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&table->moves, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 int
 object_table_init(struct object_table *table)
 {
@@ -31,7 +44,7 @@ object_table_init(struct object_table *table)
 	table->next_id = 1;
 	table->nheld = 1;
 	pthread_mutex_init(&table->lock, NULL);
-	pthread_rwlock_init(&table->moves, NULL);
+	moves_init(table);
 	return 0;
 }
 

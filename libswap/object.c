@@ -639,12 +639,18 @@ count_needy(const struct swap_object *object, uint64_t page, uint64_t n)
 	return needy;
 }
 
+/*
+ * Nothing moves meanwhile: a page whose block is on its way to another object
+ * would be taken for one that has a block.
+ */
 int
 object_reserve(struct swap_object *object, uint64_t page, uint64_t n)
 {
+	pthread_rwlock_t *moves = &object->core->table.moves;
 	uint64_t needy;
 	int rc = -EPERM;
 
+	pthread_rwlock_wrlock(moves);
 	object_lock(object);
 	if (!(object->flags & SWAP_OBJECT_NOSWAP)) {
 		needy = count_needy(object, page, n);
@@ -656,6 +662,7 @@ object_reserve(struct swap_object *object, uint64_t page, uint64_t n)
 		object->page[i] |= PAGE_RESERVED;
 	}
 	object_unlock(object);
+	pthread_rwlock_unlock(moves);
 	return rc;
 }
 

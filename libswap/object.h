@@ -46,7 +46,8 @@
  * a block from elsewhere (object_enter_block).  Between these page-out may have
  * a block in hand that it took from what is set aside; it enters it, or gives
  * it back to there.  The mark changes while the page is not busy, or by its
- * owner; it may be set, but not cleared, on a page that another thread owns.
+ * owner; it may be set, but not cleared, on a page that another thread owns,
+ * unless that is moved to another object (the lock `moves').
  * It stays when a page is released.  Where a guaranteed block goes bad and
  * nothing is left to set aside instead, the mark goes, with a message.
  *
@@ -66,6 +67,7 @@
  *	admin		pager: one attach, detach or handover at a time
  *	table		object table: slots and names
  *	moves		pages between two objects: many at a time, or a handover
+ *			or a reservation
  *	writable	one region: its protection
  *	object		page states, map, region set; one object at a time
  *	space		device table and block lists
@@ -148,7 +150,8 @@ struct object_table {
 	void		(*unused)(void *arg);	/* (c) nheld became 0 */
 	void		*unused_arg;	/* (c) */
 	pthread_rwlock_t moves;		/* read: between two objects; written:
-					   to see the last of these end */
+					   to see the last of these end, and to
+					   reserve */
 };
 
 /* What all objects of a pager share. */

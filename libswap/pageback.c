@@ -283,6 +283,24 @@ pageback_fill_hole(const struct swap_object *object, uint64_t page, uint64_t n)
 	return rc;
 }
 
+uint64_t
+pageback_enter_new(struct swap_object *object, uint64_t page, uint64_t n,
+		   bool filled)
+{
+	uint64_t nin = filled ? n : 0;
+
+	/* The kernel fills them in order. */
+	while (nin < n && object_has_memory(object, page + nin))
+		nin++;
+	object_lock(object);
+	for (uint64_t i = page; i < page + nin; i++) {
+		object_set_state(object, i, PAGE_DIRTY);
+		object_enqueue(object, i);
+	}
+	object_unlock(object);
+	return nin;
+}
+
 /* Memory for an owned page without contents of its own. */
 static int
 fill_new(struct pageback *pb, struct swap_object *object, uint64_t page,

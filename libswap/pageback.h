@@ -16,7 +16,7 @@ struct pageback {
 	bool		 poison;	/* lose what cannot be read, rather than
 					   stop at it */
 	void		*buf;		/* SWAP_CLUSTER_MAX pages */
-	bool		 clean;		/* of a range: pages keep their blocks */
+	bool		 clean;		/* pages of a range keep their blocks */
 	uint64_t	 most;		/* pages in one read; 0: all that fit */
 	uint64_t	 done;		/* pages brought back */
 	uint64_t	 failed;	/* pages that could not be read */
@@ -60,6 +60,14 @@ int pageback_page(struct pageback *pb, struct swap_object *object,
 /* Memory for owned pages that have none; zeros are in them then. */
 int pageback_fill_hole(const struct swap_object *object, uint64_t page,
 		       uint64_t n);
+
+/*
+ * Owned pages that have got memory are dirty from now on; not locked.  Where
+ * giving it to them failed midway, @filled false, those are as far as there are
+ * any: they stay, since a program may have written into them.  How many.
+ */
+uint64_t pageback_enter_new(struct swap_object *object, uint64_t page,
+			    uint64_t n, bool filled);
 
 /*
  * Give pages up: no memory, no block, zeros from now on.  Waits for busy

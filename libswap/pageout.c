@@ -107,6 +107,7 @@ claim(struct pageout *po, struct swap_object *object, uint64_t page,
       enum queue queue, bool clean, struct victim *victim)
 {
 	uint8_t *p = &object->page[page];
+	bool dirty;
 
 	if (queue == OLD)
 		*p &= (uint8_t)~PAGE_QUEUED;
@@ -114,9 +115,10 @@ claim(struct pageout *po, struct swap_object *object, uint64_t page,
 	if (object->dead || (object->flags & SWAP_OBJECT_NOSWAP) ||
 	    !page_is_resident(object, page))
 		return false;
+	dirty = page_state(object, page) == PAGE_DIRTY;
 	if ((*p & (PAGE_BUSY | PAGE_REF)) || object->wire[page] > 0 ||
-	    (page_state(object, page) == PAGE_DIRTY &&
-	     ((clean && !(*p & PAGE_RESERVED)) || !has_place(po, object, page)))) {
+	    (dirty && ((clean && !(*p & PAGE_RESERVED)) ||
+		       !has_place(po, object, page)))) {
 		/* A cold one has its entry in the other queue still. */
 		if (queue == COLD && (*p & PAGE_QUEUED))
 			return false;
@@ -127,7 +129,7 @@ claim(struct pageout *po, struct swap_object *object, uint64_t page,
 	object_busy(object, page, 1);
 	victim->object = object_hold(object);
 	victim->page = page;
-	victim->dirty = page_state(object, page) == PAGE_DIRTY;
+	victim->dirty = dirty;
 	victim->reserved = (*p & PAGE_RESERVED) != 0;
 	victim->block = SPACE_NONE;
 	return true;
@@ -435,7 +437,8 @@ write_out(struct pageout *po, unsigned n, bool reserved)
 
 	for (unsigned i = 0, len; i < n; i += len) {
 		len = run_length(po, i, n);
-		if (!po->victim[i].dirty || po->victim[i].reserved != reserved ||
+		if (!po->victim[i].dirty ||
+		    po->victim[i].reserved != reserved ||
 		    !stage_run(po, i, len, nstaged))
 			continue;
 		for (unsigned k = i; k < i + len; k++)

@@ -365,9 +365,9 @@ swap_object_copy(struct swap_object *from, uint64_t from_offset,
 	if (rc < 0)
 		return rc;
 	if (from == to || from->core != to->core)
-		return error_set(error, -EINVAL, from == to ?
-				 "source and destination are one object" :
-				 "source and destination have different pagers");
+		return error_set(error, -EINVAL, "source and destination %s",
+				 from == to ? "are one object" :
+				 "have different pagers");
 	rc = merge(from, from_offset >> shift, to, to_offset >> shift,
 		   length >> shift, flags);
 	return rc < 0 ? copy_failed(rc, error) : 0;

@@ -295,9 +295,12 @@ int swap_object_haspage(struct swap_object *object, uint64_t offset,
  * meanwhile arrives as it was before or after that.
  *
  * Errors: -EINVAL a range, the same object on both sides, another pager;
- * -EBUSY a page of the source to be freed is wired; -EIO, -ENOMEM, -ENOSPC.
- * On failure each page is where it was or has arrived: none is lost, and the
- * call can be repeated.
+ * -EBUSY a page of the source to be freed is wired; -EIO a page that should
+ * arrive is lost or cannot be read, or one that should be freed is lost in the
+ * destination; -ENOMEM no RAM became free; -ENOSPC nothing left to set aside
+ * for a reserved page whose block goes; -EDQUOT no room for the destination's
+ * map; -ESHUTDOWN the pager is ending.  On failure each page is where it was or
+ * has arrived: none is lost, and the call can be repeated.
  */
 int swap_object_copy(struct swap_object *from, uint64_t from_offset,
 		     struct swap_object *to, uint64_t to_offset,
@@ -390,7 +393,7 @@ int swap_pager_tune(struct swap_pager *pager, const char *name,
 
 /* Runs of free blocks are counted by power of two: 2^i to 2^(i+1) - 1. */
 #define SWAP_RUN_CLASSES	41u
-#define SWAP_MAP_CELLS_MAX	65536u
+#define SWAP_MAP_CELLS_MAX	4096u
 
 /* Cell i of n covers blocks nblocks*i/n up to nblocks*(i+1)/n of the device. */
 struct swap_map_cell {

@@ -202,8 +202,7 @@ slots_hold(struct unit *unit, unsigned slot, unsigned n, bool held)
 static struct unit *
 unit_at(const struct swapmap *map, uint64_t index)
 {
-	return (void *)(map->array.units + (index - 1) *
-			map->array.unit_bytes);
+	return (void *)(map->array.unit_0 + index * map->array.unit_bytes);
 }
 
 /* Make sure that @n units can be taken, beside those that are promised. */
@@ -475,7 +474,7 @@ geometry(const struct swapmap *map, uint32_t ret_geometry[4])
 	ret_geometry[0] = HALF_SLOTS;
 	ret_geometry[1] = map->array.unit_bytes;
 	ret_geometry[2] = map->array.nentries;
-	/* Nothing else tells which slots of the last half are beyond the end. */
+	/* Nothing else tells which of the last slots are beyond the end. */
 	ret_geometry[3] = (uint32_t)map->npages;
 }
 
@@ -483,9 +482,10 @@ static void
 array_init(struct swapmap *map)
 {
 	map->array.entry = (void *)(map->arena.base + SWAPMAP_START);
-	map->array.units = map->arena.base + units_offset(map->npages);
 	map->array.nentries = (uint32_t)halves_of(map->npages);
 	map->array.unit_bytes = unit_size(map->npages);
+	map->array.unit_0 = map->arena.base + units_offset(map->npages) -
+			    map->array.unit_bytes;
 	map->array.fresh = 1;
 }
 
@@ -501,16 +501,18 @@ static uint64_t
 array_get(const struct swapmap *map, uint64_t page)
 {
 	uint32_t entry = entry_load(map, page >> HALF_BITS);
-	bool wide = (entry & WIDE) != 0;
-	const struct unit *unit;
-	unsigned slot;
+	const struct unit *unit = unit_at(map, entry >> 1);
+	unsigned slot = page % UNIT_SLOTS;
 	uint64_t word;
 
 	if (entry == 0)
 		return 0;
-	unit = unit_at(map, entry >> 1);
-	slot = (unsigned)page & ((wide ? HALF_SLOTS : UNIT_SLOTS) - 1);
-	word = slot_load(unit, wide, slot);
+	if (swap_likely((entry & WIDE) == 0)) {
+		word = slot_load(unit, false, slot);
+	} else {
+		slot %= HALF_SLOTS;
+		word = slot_load(unit, true, slot);
+	}
 	if (word == 0 && slot_is_held(unit, slot))
 		return SWAPMAP_HELD;
 	return word;
@@ -576,9 +578,29 @@ array_clear(struct swapmap *map, uint64_t page, uint64_t n,
 	return nmapped;
 }
 
-static int
-array_set(struct swapmap *map, uint64_t page, uint64_t word,
-	  uint64_t *ret_old)
+/* The short way to set a slot: it is narrow and there, and nothing is held. */
+static inline bool
+set_at_once(struct swapmap *map, uint64_t page, uint64_t word,
+	    uint64_t *ret_old)
+{
+	uint64_t half = page >> HALF_BITS, old;
+	uint32_t entry = entry_load(map, half);
+	struct unit *unit = unit_at(map, entry >> 1);
+
+	if (word == 0 || !fits_narrow(word) || entry == 0 ||
+	    (entry & WIDE) != 0 || unit->nheld[half & 1] > 0)
+		return false;
+	old = slot_load(unit, false, page % UNIT_SLOTS);
+	slot_store(unit, false, page % UNIT_SLOTS, word);
+	unit->nused[half & 1] = (uint16_t)(unit->nused[half & 1] +
+					   (old == 0));
+	*ret_old = old;
+	return true;
+}
+
+/* All other cases; kept apart, so that the short way saves no registers. */
+static __attribute__((noinline)) int
+set_slot(struct swapmap *map, uint64_t page, uint64_t word, uint64_t *ret_old)
 {
 	uint64_t half = page >> HALF_BITS;
 	struct half h;
@@ -602,6 +624,15 @@ array_set(struct swapmap *map, uint64_t page, uint64_t word,
 	if (h.unit->nheld[h.side] > 0)
 		half_hold(map, h, slot, 1, false);
 	return 0;
+}
+
+static int
+array_set(struct swapmap *map, uint64_t page, uint64_t word,
+	  uint64_t *ret_old)
+{
+	if (swap_likely(set_at_once(map, page, word, ret_old)))
+		return 0;
+	return set_slot(map, page, word, ret_old);
 }
 
 static void

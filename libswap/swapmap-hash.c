@@ -46,15 +46,16 @@
  * any more; hash_load() frees them.
  *
  * Cost.  get and set: a bucket, and the clusters in its chain, one on average.
- * find, where it cannot probe: the order's log2 n, after n log n steps (about 50
- * ns a cluster) to make it; without memory for that, a pass over all clusters.
+ * find, where it cannot probe: the order's log2 n, after a few passes over the
+ * n clusters to make it; without memory for that, a pass over all each time.
  * Clearing a range, or visiting one: a find for each cluster in it.  Memory: 9
  * bytes a page where pages are dense, 144 for a page alone, 4 for each bucket.
  * The order takes 12 bytes a cluster for as long as it is there, from malloc(),
  * which no account counts.  Clusters are reused; neither they nor the buckets
  * shrink.
  *
- * Limits.  2^32 clusters, which is 2^36 pages where they are dense.
+ * Limits.  2^28 clusters, which is 2^32 pages where they are dense: address
+ * space for more (36 GiB a map) is not reserved.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@
 
 #define CLUSTER_BITS	4u
 #define CLUSTER_SLOTS	(1u << CLUSTER_BITS)
-#define CLUSTERS_MAX	(UINT64_C(1) << 32)
+#define CLUSTERS_MAX	(UINT64_C(1) << 28)
 #define GROUP_BITS	6u	/* clusters that are hashed side by side */
 #define BUCKETS_FIRST	1024u	/* a page of them */
 #define PROBES		4u
@@ -926,7 +927,8 @@ hash_check(const struct swapmap *map)
 	struct audit audit = { .map = map };
 	int r;
 
-	if (hash->fresh < 1 || hash->fresh - 1 > hash->nclusters + hash->nfree ||
+	if (hash->fresh < 1 ||
+	    hash->fresh - 1 > hash->nclusters + hash->nfree ||
 	    SWAPMAP_START + (hash->fresh - 1) * sizeof(struct cluster) >
 	    map->arena.size || hash->nbuckets == 0 ||
 	    hash->nbuckets > map->aside.size / sizeof(uint32_t) ||

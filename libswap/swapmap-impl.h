@@ -77,7 +77,7 @@ struct swapmap_ops;
 /* What each kind keeps in the process; zero in a new map. */
 struct swapmap_array {
 	_Atomic uint32_t *entry;	/* the directory, in the arena */
-	char		*units;		/* the first one, behind it */
+	char		*unit_0;	/* where unit 0 would be */
 	uint32_t	 nentries;
 	uint32_t	 unit_bytes;
 	uint32_t	 free_head;	/* units; 0: none */

@@ -23,9 +23,9 @@ assert_not_exists()
 }
 
 @test "block lists: any operations in any order, checked against a model" {
-	fuzz fuzz-blist 3000
+	fuzz fuzz-blist 3000 -l 1024
 }
 
 @test "swap maps of every kind: any operations, checked against a model" {
-	fuzz fuzz-swapmap 3000
+	fuzz fuzz-swapmap 3000 -l 1024
 }

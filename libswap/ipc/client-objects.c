@@ -49,7 +49,7 @@ yes_no(bool flag)
 	return flag ? "true" : "false";
 }
 
-/* Ask for @method on a range, with @more members, and expect no more than ok. */
+/* Call @method on a range, with @more members; nothing comes back. */
 static int
 range_tell(struct swap_client_object *object, const char *method,
 	   uint64_t offset, uint64_t length, const char *more,

@@ -26,7 +26,7 @@
 
 /* Most pages that one Get answers for: each is a letter of its answer. */
 #define GET_PAGES_MAX	UINT64_C(65536)
-/* Pages of one part: of what is read at once, of what is mostly moved. */
+/* Pages of a part: where all of them have to come, and where most move. */
 #define GET_PART_PAGES	UINT64_C(1024)
 #define PART_PAGES	UINT64_C(16384)
 
@@ -187,10 +187,15 @@ get_reply(struct request *request, int64_t r, const struct swap_error *error,
 					(const char *)states, (int)n));
 }
 
+/*
+ * Where only one page has to come, it takes one read, and no parts: each of
+ * them would bring its first page, whatever goes out for it.
+ */
 static int
 get(struct target *t, const struct parts_get *whole)
 {
 	uint64_t n = whole->length / page_bytes();
+	uint64_t part = whole->flags & SWAP_GET_ALL ? GET_PART_PAGES : n;
 	struct swap_error error = { 0 };
 	uint8_t *states = calloc(n, 1);
 	int64_t count;
@@ -199,8 +204,8 @@ get(struct target *t, const struct parts_get *whole)
 	if (states == NULL)
 		return reply_refused(t->request, -ENOMEM, "swapd is out of "
 				     "memory");
-	count = parts_get(whole, GET_PART_PAGES * page_bytes(), get_part, t,
-			  states, &error);
+	count = parts_get(whole, part * page_bytes(), get_part, t, states,
+			  &error);
 	if (count == -ECANCELED)
 		r = -ECANCELED;
 	else

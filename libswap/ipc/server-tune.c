@@ -17,7 +17,6 @@
 #include "json.h"
 
 /* Most cells of a map: an answer stays small. */
-#define CELLS_MAX	4096u
 
 static int
 tunables_read(struct request *request, struct swap_tunable **ret_tunables,
@@ -127,7 +126,7 @@ method_map(struct request *request)
 
 	if (r <= 0)
 		return r;
-	if (cells > CELLS_MAX)
+	if (cells > SWAP_MAP_CELLS_MAX)
 		return reply_service_error(request, "InvalidParameter",
 					   "parameter", "cells");
 	r = request_device(request, device);

@@ -61,7 +61,7 @@ take(struct input *in, unsigned nbytes)
 struct world {
 	struct swapmap	*map[NKINDS];
 	uint64_t	 npages;
-	uint64_t	 stride;	/* pages that are used are so far apart */
+	uint64_t	 stride;	/* from one used page to the next */
 	uint64_t	 block[PAGES_MAX];	/* the model */
 	bool		 held[PAGES_MAX];
 	uint64_t	 mapped;

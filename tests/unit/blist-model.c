@@ -287,8 +287,9 @@ step_histogram(struct model *m)
 	lo = m->base - min_u64(m->base, margin);
 	if (draw(m, 2) == 0)
 		lo += draw(m, m->n);
+	blist_histogram_add(m->bl, lo, lo, &got);	/* of nothing */
 	while (lo < m->base + m->n + margin) {
-		hi = lo + draw(m, most);
+		hi = lo + 1 + draw(m, most);
 		blist_histogram_add(m->bl, lo, hi, &got);
 		for (n = 0, at = lo; at < hi; at++) {
 			n += is_free(m, at);

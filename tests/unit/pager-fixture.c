@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ int __real_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __wrap_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __real_pwrite_full(int, const void *, size_t, off_t);
 int __wrap_pwrite_full(int, const void *, size_t, off_t);
+int __real_madvise(void *, size_t, int);
+int __wrap_madvise(void *, size_t, int);
 int __real_ioctl(int, unsigned long, ...);
 int __wrap_ioctl(int, unsigned long, ...);
 
@@ -109,8 +112,31 @@ int
 __wrap_pwrite_full(int fd, const void *buf, size_t len, off_t offset)
 {
 	int rc = atomic_load(&fault.put_errno);
+	size_t part = (size_t)fault.first_pages * PAGE;
 
-	return rc != 0 ? -rc : __real_pwrite_full(fd, buf, len, offset);
+	if (rc == 0)
+		return __real_pwrite_full(fd, buf, len, offset);
+	if (part > 0)
+		(void)__real_pwrite_full(fd, buf, min_u64(part, len), offset);
+	if (fault.meanwhile != NULL)
+		fault.meanwhile();
+	return -rc;
+}
+
+int
+__wrap_madvise(void *at, size_t len, int advice)
+{
+	int rc = atomic_load(&fault.populate_errno);
+	size_t part = (size_t)fault.first_pages * PAGE;
+
+	if (rc == 0 || advice != MADV_POPULATE_WRITE)
+		return __real_madvise(at, len, advice);
+	if (part > 0)
+		(void)__real_madvise(at, min_u64(part, len), advice);
+	if (fault.meanwhile != NULL)
+		fault.meanwhile();
+	errno = rc;
+	return -1;
 }
 
 /* Fill a part of the range and say EAGAIN, as the kernel may. */

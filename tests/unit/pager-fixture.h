@@ -5,8 +5,8 @@
  *
  * A page is filled with numbers made from what it is, so that a lost, stale,
  * crossed or torn page cannot look right.  Devices are files in $TMPDIR, else
- * /var/tmp.  Faults come from device_read, device_write, pwrite_full and ioctl
- * of pager-fixture.c, which the linker puts before the real ones (--wrap).
+ * /var/tmp.  Faults come from device_read, device_write, pwrite_full, madvise
+ * and ioctl of pager-fixture.c, which the linker puts before the real ones (--wrap).
  */
 #ifndef PAGER_FIXTURE_H
 #define PAGER_FIXTURE_H
@@ -40,6 +40,9 @@ struct fault {
 	_Atomic unsigned read_slow, write_slow;	/* microseconds each */
 	atomic_bool	 vanish;		/* the next I/O finds no device */
 	_Atomic int	 put_errno;		/* writes to a memfd fail */
+	_Atomic int	 populate_errno;	/* and giving it pages, ... */
+	_Atomic unsigned first_pages;		/* ... behind so many, ... */
+	void		(*meanwhile)(void);	/* ... after this */
 	_Atomic unsigned long request;		/* this ioctl fails ... */
 	_Atomic int	 request_errno;		/* ... with this, ... */
 	_Atomic int	 request_times;		/* ... so many times */

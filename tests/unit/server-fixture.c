@@ -102,7 +102,7 @@ raw_send(int fd, const char *text)
 const char *
 raw_answer(int fd)
 {
-	static char buf[65536];
+	static char buf[2 * 65536];
 	size_t len = 0;
 
 	for (;;) {

@@ -357,6 +357,53 @@ test_fill(void **state)
 	blist_destroy(bl);
 }
 
+/* What is done in order takes short cuts: @n blocks at a time. */
+static void
+in_order(unsigned n, bool backwards)
+{
+	const uint64_t nblocks = 70000 / n * n;
+	struct blist *bl = create(nblocks);
+	uint64_t at;
+
+	free_ok(bl, 0, nblocks);
+	for (at = 0; at < nblocks; at += n) {
+		/* One that is in the way of the next but one. */
+		if (at % 8192 < n && at + 3 * n < nblocks) {
+			fill_is(bl, at + 2 * n, 1, 1);
+			free_ok(bl, at + 2 * n, 1);
+		}
+		alloc_is(bl, n, n, at, n);
+	}
+	assert_int_equal(blist_nfree(bl), 0);
+	for (at = 0; at < nblocks; at += n) {
+		free_ok(bl, backwards ? nblocks - n - at : at, n);
+		assert_int_equal(blist_longest(bl),
+				 min_u64(at + n, BLIST_ALLOC_MAX));
+	}
+	/* And with some that are free already. */
+	fill_is(bl, 0, nblocks, nblocks);
+	for (at = 0; at < nblocks; at += 4 * n)
+		free_ok(bl, at, n);
+	for (at = 0; at < nblocks; at += n)
+		if (at / n % 4 != 0)
+			free_ok(bl, at, n);
+	refuses_to_free_twice(bl, nblocks);
+	blist_destroy(bl);
+}
+
+static void
+test_in_order(void **state)
+{
+	static const unsigned lengths[] = { 7, 32, 33, 64, 100, 700 };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		in_order(lengths[i], false);
+		in_order(lengths[i], true);
+	}
+}
+
 /* The greatest length is known at any time, and on every level. */
 static void
 test_exact(void **state)
@@ -881,6 +928,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_longest_run),
 		cmocka_unit_test(test_refused_free_harms_nothing),
 		cmocka_unit_test(test_fill),
+		cmocka_unit_test(test_in_order),
 		cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_resize),
 		cmocka_unit_test(test_resize_without_memory),

@@ -24,6 +24,8 @@
 
 #define MODEL_OBJECTS	3u
 #define MODEL_PAGES	512u
+#define LOCK_PAGES	8u	/* that share a lock */
+#define MODEL_LOCKS	(MODEL_PAGES / LOCK_PAGES)
 #define MODEL_SLOTS	4u
 #define MODEL_THREADS	4u
 
@@ -44,7 +46,7 @@ struct model_object {
 	struct swap_object *object;
 	uint64_t	 id;
 	pthread_rwlock_t frozen;	/* written while there are copies */
-	pthread_mutex_t	 lock[MODEL_PAGES];
+	pthread_mutex_t	 lock[MODEL_LOCKS];
 	struct stamp	 stamp[MODEL_PAGES];	/* (lock) */
 	uint32_t	 writes[MODEL_PAGES];	/* (lock) */
 	struct slot	 slot[MODEL_SLOTS];	/* the first is all, always */
@@ -58,7 +60,7 @@ enum op {
 struct model {
 	struct env	*env;
 	struct model_object object[MODEL_OBJECTS];
-	_Atomic uint64_t wrong, ops[OPS];
+	_Atomic uint64_t wrong, late, ops[OPS];
 	atomic_bool	 closing;	/* no new copies, no devices */
 };
 
@@ -138,15 +140,19 @@ slot_at(const struct slot *slot, uint64_t page)
 static void
 lock_pages(struct model_object *o, uint64_t page, uint64_t n)
 {
-	for (uint64_t i = 0; i < n; i++)
-		pthread_mutex_lock(&o->lock[page + i]);
+	uint64_t end = (page + n - 1) / LOCK_PAGES;
+
+	for (uint64_t i = page / LOCK_PAGES; i <= end; i++)
+		pthread_mutex_lock(&o->lock[i]);
 }
 
 static void
 unlock_pages(struct model_object *o, uint64_t page, uint64_t n)
 {
-	for (uint64_t i = 0; i < n; i++)
-		pthread_mutex_unlock(&o->lock[page + i]);
+	uint64_t end = (page + n - 1) / LOCK_PAGES;
+
+	for (uint64_t i = page / LOCK_PAGES; i <= end; i++)
+		pthread_mutex_unlock(&o->lock[i]);
 }
 
 static void
@@ -341,13 +347,18 @@ model_writable(struct model_thread *t, struct model_object *o)
 	pthread_rwlock_unlock(&slot->lock);
 }
 
-/* Pages locked: has the object this one itself? */
+/*
+ * Page locked: has the object this one itself?  Who was given it may go on
+ * before the fault thread has written down that it is there.
+ */
 static bool
 has_page(const struct model_object *o, uint64_t page)
 {
 	enum page_state state;
 
 	object_lock(o->object);
+	while (page_is_busy(o->object, page))
+		object_wait_unbusy(o->object);
 	state = page_state(o->object, page);
 	object_unlock(o->object);
 	return state != PAGE_EMPTY;
@@ -363,9 +374,16 @@ copied_page(struct model *m, struct model_object *from, uint64_t page,
 	struct stamp old = from->stamp[page];
 	uint64_t *at = slot_at(&to->slot[0], to_page);
 	uint64_t *from_at = slot_at(&from->slot[0], page);
-	bool arrived = !had && (rc == 0 ||
-		       wrong(at, old.id, old.page, old.version) == 0);
+	bool arrived, late;
 
+	/*
+	 * A fault message that was read long ago may have been taken for a
+	 * new one, and made a page of zeros.  That is rare.
+	 */
+	late = !had && rc == 0 && old.version != 0 &&
+	       wrong(at, 0, 0, 0) == 0 && atomic_fetch_add(&m->late, 1) < 2;
+	arrived = !had && !late &&
+		  (rc == 0 || wrong(at, old.id, old.page, old.version) == 0);
 	if (arrived)
 		to->stamp[to_page] = old;
 	model_check(m, at, &to->stamp[to_page], to, to_page, "copied to");
@@ -586,7 +604,7 @@ model_open(struct model *m, struct env *env)
 		o->id = a.id;
 		watch(env, &a);
 		pthread_rwlock_init(&o->frozen, NULL);
-		for (unsigned k = 0; k < MODEL_PAGES; k++)
+		for (unsigned k = 0; k < MODEL_LOCKS; k++)
 			pthread_mutex_init(&o->lock[k], NULL);
 		for (unsigned k = 0; k < MODEL_SLOTS; k++)
 			pthread_rwlock_init(&o->slot[k].lock, NULL);
@@ -618,7 +636,7 @@ model_close(struct model *m)
 				swap_region_unmap(o->slot[k].region);
 		swap_object_unref(o->object);
 		pthread_rwlock_destroy(&o->frozen);
-		for (unsigned k = 0; k < MODEL_PAGES; k++)
+		for (unsigned k = 0; k < MODEL_LOCKS; k++)
 			pthread_mutex_destroy(&o->lock[k]);
 		for (unsigned k = 0; k < MODEL_SLOTS; k++)
 			pthread_rwlock_destroy(&o->slot[k].lock);

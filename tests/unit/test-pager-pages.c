@@ -187,6 +187,42 @@ test_get_swapped(void **state)
 	env_end(env);
 }
 
+static const struct area *meanwhile_area;
+
+static void
+write_first(void)
+{
+	put(meanwhile_area->mem, meanwhile_area->id, 0, 5);
+}
+
+/* Some get memory, and a program writes into it before the others do not. */
+static void
+test_get_new_little(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	uint8_t states[64];
+	struct area a;
+
+	(void)state;
+	a = area_new(env, 64, 0);
+	meanwhile_area = &a;
+	fault.first_pages = 3;
+	fault.meanwhile = write_first;
+	fault.populate_errno = ENOMEM;
+	assert_int_equal(get(&a, 0, 32, 0, SWAP_GET_ALL, states), 32);
+	fault.meanwhile = NULL;
+	fault.first_pages = 0;
+	assert_int_equal(get(&a, 0, 64, 0, SWAP_GET_ALL, states), -ENOMEM);
+	check_states(states, 32, SWAP_PAGE_RESIDENT);
+	check_states(states + 32, 32, SWAP_PAGE_ABSENT);
+	fault.populate_errno = 0;
+	assert_int_equal(totals_of(env).resident_bytes, 32 * PAGE);
+	check_pages(&a, 0, 1, 5);
+	check_pages(&a, 1, 63, 0);
+	area_end(&a);
+	env_end(env);
+}
+
 static void
 test_get_error(void **state)
 {
@@ -307,7 +343,7 @@ test_flush_deactivate(void **state)
 	env_end(env);
 }
 
-/* Hints do not pile up; those of pages that are used again count for nothing. */
+/* Hints do not pile up, and count for nothing where a page is wired. */
 static void
 test_flush_often(void **state)
 {
@@ -507,6 +543,8 @@ test_reserve(void **state)
 	check_ok(swap_object_reserve(a.object, 0, 100 * PAGE, &error), &error);
 	assert_int_equal(aside_of(env), 0);
 	check_pages(&a, 0, 100, 3);
+	write_pages(&a, 0, 10, 4);
+	assert_in_range(aside_of(env), 10, 100);
 	area_end(&a);
 	assert_int_equal(reserved_of(env), 0);
 	check_reserved(env);
@@ -1017,6 +1055,7 @@ main(int argc, char **argv)
 		TEST(allow_swap),
 		TEST(noswap_slot),
 		TEST(get_new),
+		TEST(get_new_little),
 		TEST(get_swapped),
 		TEST(get_error),
 		TEST(get_copy),

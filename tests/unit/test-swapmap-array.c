@@ -263,7 +263,7 @@ test_planted(void **state)
 
 	(void)state;
 	/* A1 */
-	PLANT(map, entry[1], entry[3]);
+	PLANT(map, entry[1], (uint32_t)entry[3]);
 	PLANT(map, entry[2], (uint32_t)(entry[0] & ~WIDE));
 	PLANT(map, entry[2], (uint32_t)entry[3]);
 	PLANT(map, entry[1], (uint32_t)map->array.fresh << 1);

@@ -210,7 +210,7 @@ kill_of(enum swapmap_kind kind, int dirfd)
 	uint64_t random = 401, early = 0;
 
 	assert_non_null(witness);
-	for (unsigned i = 0; i < scaled(25); i++) {
+	for (unsigned i = 0; i < scaled(15); i++) {
 		uint64_t seed = next_random(&random);
 		uint64_t target = below_log(&random, 20000);
 		struct swapmap *map = create(kind, CRASH_PAGES, dirfd);
@@ -296,7 +296,7 @@ test_kill_switch(void **state)
 	_Atomic uint64_t *progress = progress_create();
 	uint64_t random = 402;
 
-	for (unsigned i = 0; i < scaled(60); i++) {
+	for (unsigned i = 0; i < scaled(25); i++) {
 		struct swapmap *map = create(SWAPMAP_AUTO, SWITCH_PAGES,
 					     dir_of(state));
 		/* Near the set that switches, in one of a few rounds. */
@@ -450,7 +450,7 @@ test_every_instruction(void **state)
 	FOR_EACH_KIND(kind) {
 		if (kind == SWAPMAP_AUTO)
 			continue;
-		for (uint64_t seed = 501; seed < 504; seed++)
+		for (uint64_t seed = 501; seed < 503; seed++)
 			every_instruction_of(kind, seed, dir_of(state));
 	}
 }
@@ -467,13 +467,20 @@ struct named {
 
 #define NAMED_BYTES	(1u << 20)
 
-/* Has the file changed since the last time?  Another one may have its name. */
+/*
+ * Has the file changed since the last time?  Another one may have its name.
+ * @quick: that cannot be, and what is beyond the end that was seen last does
+ * not count as a change.
+ */
 static bool
-named_changed(struct named *named)
+named_changed(struct named *named, bool quick)
 {
 	struct stat st;
 	size_t size;
 
+	if (quick && named->now != NULL &&
+	    memcmp(named->now, named->last, named->size) == 0)
+		return false;
 	assert_int_equal(fstatat(named->dirfd, NAME, &st, 0), 0);
 	size = (size_t)st.st_size;
 	assert_true(size <= NAMED_BYTES);
@@ -543,7 +550,7 @@ scene_play(struct swapmap *map, struct model *model, uint64_t page,
 	if (WIFEXITED(status))
 		skip();
 	while (WIFSTOPPED(status)) {
-		if (named_changed(&named)) {
+		if (named_changed(&named, !syscalls)) {
 			nchanges++;
 			scene_check(&named, model, page, block);
 		}
@@ -553,7 +560,7 @@ scene_play(struct swapmap *map, struct model *model, uint64_t page,
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 	}
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	nchanges += named_changed(&named);
+	nchanges += named_changed(&named, false);
 	model_set(model, page, block);
 	scene_check(&named, model, page, block);
 	munmap(named.now, NAMED_BYTES);
@@ -764,7 +771,7 @@ damaged_at_random(enum swapmap_kind kind, int dirfd)
 	uint64_t random = 601;
 	unsigned ngood = 0, nbad = 0;
 
-	for (unsigned i = 0; i < scaled(400); i++) {
+	for (unsigned i = 0; i < scaled(200); i++) {
 		struct swapmap *map = create(kind, 700, dirfd);
 
 		for (unsigned k = 0; k < 40; k++)

@@ -304,8 +304,8 @@ order_add(void *arg, uint64_t first_block, uint64_t n)
 	order->first[order->n] = first_block;
 	order->length[order->n++] = n;
 	for (uint64_t i = 0; i < n; i++)
-		assert_int_equal(swapmap_get(order->map, first_block + i - 1000),
-				 NONE);
+		assert_int_equal(swapmap_get(order->map,
+					     first_block + i - 1000), NONE);
 }
 
 static void
