@@ -613,6 +613,16 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	tell one verify
 }
 
+@test "list and swaptop know the kernel's swap" {
+	swap_on 40M
+	run -0 k list
+	assert_output --partial "$swap"
+	run -0 env SWAPCTL_PAGER=kernel swapctl -s -k
+	assert_output --partial "allocated"
+	run -0 swaptop -p kernel --once
+	assert_output --partial "$swap"
+}
+
 @test "what has no meaning for the kernel's swap says so" {
 	run -2 k get
 	assert_output --partial "a swapd's pager"

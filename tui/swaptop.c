@@ -352,10 +352,7 @@ main(int argc, char **argv)
 	r = parse_options(argc, argv, &options);
 	if (r >= 0)
 		return r;
-	if (options.pager != NULL && strcmp(options.pager, "kernel") == 0)
-		r = misuse("the kernel's own swap is not watched by this "
-			   "swaptop; name a swapd's pager, not", "kernel");
-	else if (options.batch)
+	if (options.batch)
 		r = run_batch(&watch);
 	else if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
 		r = run_screen(&watch);
