@@ -15,6 +15,7 @@
 #include "device-name.h"
 #include "ipc/client.h"
 #include "ipc/json.h"
+#include "kernel.h"
 #include "map-draw.h"
 #include "reach.h"
 #include "say.h"
@@ -229,4 +230,8 @@ const struct command cmd_map = {
 	"      --ascii        draw without special characters\n"
 	"      --cells N      with --json: cells of the map, 0..4096 (256)",
 	.run = run_map,
+	.run_kernel = kernel_run_map,
+	.kernel_synopsis = "[DEVICE...] [--owners] [--ascii] [--cells N]",
+	.kernel_help =
+	"      --owners       list each run of slots with process and address",
 };

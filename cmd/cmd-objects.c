@@ -13,6 +13,7 @@
 #include "command.h"
 #include "figures.h"
 #include "ipc/json.h"
+#include "kernel.h"
 #include "reach.h"
 #include "say.h"
 #include "sums.h"
@@ -330,4 +331,12 @@ const struct command cmd_objects = {
 	"      --by-process   add up what each process has made\n"
 	"      --by-user      add up by user, with charges and limits",
 	.run = run_objects,
+	.run_kernel = kernel_run_objects,
+	.kernel_synopsis = "[--by-group] [--user USER] [--group GROUP]\n"
+			   "               [--least SIZE]",
+	.kernel_help =
+	"      --by-group     memory control groups, not processes\n"
+	"      --user USER    processes of this user only\n"
+	"      --group GROUP  processes of this memory group only\n"
+	"      --least SIZE   processes with this much or more",
 };

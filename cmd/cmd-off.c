@@ -12,18 +12,18 @@
  * it (FreeBSD swap_pager.c, swapoff_all).
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "device-name.h"
 #include "figures.h"
+#include "interrupt.h"
 #include "ipc/client.h"
+#include "kernel.h"
 #include "progress.h"
 #include "reach.h"
 #include "say.h"
@@ -36,65 +36,8 @@
 /* One "swapctl off". */
 struct off {
 	const struct invocation	*inv;
-	int			 interrupt_fd;	/* -1: nothing to watch */
-	bool			 interrupted;
+	struct interrupt	 interrupt;
 };
-
-/*
- * Is SIGINT read, or does it end us the ordinary way?  It does while we
- * connect, since nothing has begun then and the swapd may be stuck, and once
- * there has been one.
- */
-static void
-interrupt_block(const struct off *off, bool block)
-{
-	sigset_t set;
-
-	if (off->interrupt_fd < 0 || off->interrupted)
-		return;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-}
-
-/* What reads SIGINT where it is blocked. */
-static void
-interrupt_watch(struct off *off)
-{
-	struct sigaction action;
-	sigset_t set;
-
-	off->interrupt_fd = -1;
-	/* One that is ignored (nohup, a shell's "&") stays ignored. */
-	if (sigaction(SIGINT, NULL, &action) < 0 ||
-	    action.sa_handler == SIG_IGN)
-		return;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	off->interrupt_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* Has there been an interrupt?  If so, the next one ends us. */
-static bool
-interrupt_taken(struct off *off)
-{
-	struct signalfd_siginfo info;
-
-	if (off->interrupted || off->interrupt_fd < 0)
-		return off->interrupted;
-	if (read(off->interrupt_fd, &info, sizeof(info)) <= 0)
-		return false;
-	interrupt_block(off, false);
-	off->interrupted = true;
-	return true;
-}
-
-static void
-interrupt_end(struct off *off)
-{
-	if (off->interrupt_fd >= 0)
-		close(off->interrupt_fd);
-}
 
 static uint64_t
 member_u64(const json_t *reply, const char *key)
@@ -226,17 +169,17 @@ off_connected(struct off *off, const char *name, uint64_t page)
 	struct swap_client *client;
 	int r, status;
 
-	interrupt_block(off, false);
+	interrupt_block(&off->interrupt, false);
 	status = reach_connect(off->inv, &client);
-	interrupt_block(off, true);
+	interrupt_block(&off->interrupt, true);
 	if (status != EXIT_OK)
 		return status;
-	client_interrupt_fd(client, off->interrupt_fd);
+	client_interrupt_fd(client, off->interrupt.fd);
 	progress_init(&progress, name, page);
 	r = call_off(client, &progress, &error);
 	progress_erase(&progress);
 	swap_client_close(client);
-	if (r < 0 && interrupt_taken(off)) {
+	if (r < 0 && interrupt_taken(&off->interrupt)) {
 		r = -EINTR;
 		status = say_stopped(off->inv, name, &progress.last, &error);
 	} else if (r < 0) {
@@ -287,7 +230,7 @@ off_all(struct off *off)
 	if (stats.ndevices == 0 && !off->inv->json)
 		puts("no swap devices configured");
 	for (size_t i = 0; i < stats.ndevices; i++) {
-		if (interrupt_taken(off)) {
+		if (interrupt_taken(&off->interrupt)) {
 			status = say_left(stats.ndevices - i);
 			break;
 		}
@@ -305,7 +248,7 @@ off_named(struct off *off, int n, char **names)
 	int status = EXIT_OK, r;
 
 	for (int i = 0; i < n; i++) {
-		if (interrupt_taken(off))
+		if (interrupt_taken(&off->interrupt))
 			return say_left((size_t)(n - i));
 		r = off_device(off, names[i], page_bytes());
 		if (r == EXIT_MISUSED)
@@ -343,12 +286,12 @@ run_off(struct invocation *inv, int argc, char **argv)
 				  argv[optind]);
 	if (!all && optind == argc)
 		return say_misuse(inv, "which device?  -a is every one");
-	interrupt_watch(&off);
+	interrupt_watch(&off.interrupt);
 	if (all)
 		r = off_all(&off);
 	else
 		r = off_named(&off, argc - optind, argv + optind);
-	interrupt_end(&off);
+	interrupt_end(&off.interrupt);
 	return r;
 }
 
@@ -362,4 +305,12 @@ const struct command cmd_off = {
 	"\n"
 	"Ctrl-C stops it: the device goes back into service.",
 	.run = run_off,
+	.run_kernel = kernel_run_off,
+	.kernel_synopsis = "DEVICE... | -a [--dry-run] [--force]\n"
+			   "               [--plain] [--threads N]",
+	.kernel_help =
+	"  -n, --dry-run      say what would come back, and whether it fits\n"
+	"  -f, --force        try even if it does not fit\n"
+	"      --plain        swapoff(2) alone, nothing brought back before\n"
+	"      --threads N    that bring pages back, 1 to 16",
 };

@@ -8,6 +8,7 @@
 #include "command.h"
 #include "device-name.h"
 #include "ipc/client.h"
+#include "kernel.h"
 #include "reach.h"
 #include "say.h"
 #include "util.h"
@@ -139,4 +140,15 @@ const struct command cmd_on = {
 	"      --create SIZE  make a file of this size: 512M, 4G\n"
 	"  -f, --force        attach a device that carries data; it is lost",
 	.run = run_on,
+	.run_kernel = kernel_run_on,
+	.kernel_synopsis = "DEVICE... | -a [--priority N] [--create SIZE]\n"
+			   "               [--discard[=once|pages]] "
+			   "[--label NAME]\n"
+			   "               [--fstab FILE] [--force]",
+	.kernel_help =
+	"  -a, --all          the swap lines of fstab(5)\n"
+	"      --fstab FILE   of another one\n"
+	"      --discard      tell the device what is free: at once, and pages\n"
+	"      --label NAME   of a header that is written\n"
+	"  -f, --force        write a header over what is there",
 };

@@ -15,6 +15,7 @@
 #include "command.h"
 #include "figures.h"
 #include "ipc/json.h"
+#include "kernel.h"
 #include "reach.h"
 #include "say.h"
 #include "table.h"
@@ -389,6 +390,20 @@ status_each(void *arg, const struct pager_entry *entry,
 	return put_status(stats);
 }
 
+/* The machine's own swap comes last. */
+static int
+status_kernel(struct all *all, bool failed)
+{
+	if (all->array != NULL)
+		return kernel_json_status(all->array);
+	if (all->nseen == 0 && !failed)
+		puts("No swapd is running that this user can reach; "
+		     "swapd(8) starts one.");
+	if (all->nseen > 0 || !failed)
+		putchar('\n');
+	return kernel_put_status();
+}
+
 static int
 status_all(const struct invocation *inv)
 {
@@ -398,14 +413,12 @@ status_all(const struct invocation *inv)
 	if (inv->json && all.array == NULL)
 		return say_no_memory();
 	status = reach_all(status_each, &all);
+	r = status_kernel(&all, status != EXIT_OK);
+	status = status == EXIT_OK ? r : status;
 	if (inv->json) {
 		r = say_json(all.array, true);
 		status = status == EXIT_OK ? r : status;
 	}
-	if (status == EXIT_OK && all.nseen == 0)
-		return say_failure("no pager is running that this user can "
-				   "reach; start one with swapd(8), or name "
-				   "its socket with -p");
 	return status;
 }
 
@@ -435,6 +448,11 @@ const struct command cmd_status = {
 	.synopsis = "",
 	.summary = "Show pagers at a glance: RAM, swap space, paging, devices",
 	.help =
-	"Without -p and $SWAPCTL_PAGER it shows every pager that answers.",
+	"Without -p and $SWAPCTL_PAGER it shows every pager that answers, and\n"
+	"the kernel's own swap.",
 	.run = run_status,
+	.run_kernel = kernel_run_status,
+	.kernel_synopsis = "[--rates SECONDS]",
+	.kernel_help =
+	"      --rates SECS   watch for so long, and say how much was paged",
 };

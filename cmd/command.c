@@ -74,6 +74,15 @@ command_plain_options(struct invocation *inv, int argc, char **argv)
 	return r;
 }
 
+static void
+kernel_help(const struct command *command)
+{
+	printf("\nUsage: swapctl -p kernel %s %s [--json]\n", command->name,
+	       command->kernel_synopsis);
+	if (command->kernel_help[0] != '\0')
+		printf("\n%s\n", command->kernel_help);
+}
+
 void
 command_help(const struct command *command)
 {
@@ -82,7 +91,9 @@ command_help(const struct command *command)
 	       command->synopsis, command->summary);
 	if (command->help[0] != '\0')
 		printf("\n%s\n", command->help);
-	printf("\n  -p, --pager PAGER  a name, or the path of a socket\n"
+	if (command->kernel_synopsis != NULL)
+		kernel_help(command);
+	printf("\n  -p, --pager PAGER  a name, the path of a socket, or kernel\n"
 	       "      --json         print JSON; sizes are bytes\n"
 	       "      --help         print this\n");
 }

@@ -31,8 +31,15 @@ struct command {
 	const char	*help;		/* lines for its options */
 	/* @argv[0] is the command's name. */
 	int		(*run)(struct invocation *inv, int argc, char **argv);
+	/* With -p kernel; NULL: run() says that it is not for that. */
+	int		(*run_kernel)(struct invocation *inv, int argc,
+				      char **argv);
+	const char	*kernel_synopsis;	/* NULL: as above */
+	const char	*kernel_help;
 };
 
+extern const struct command cmd_drain;
+extern const struct command cmd_explain;
 extern const struct command cmd_get;
 extern const struct command cmd_list;
 extern const struct command cmd_map;

@@ -13,9 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/kernel.h"
 #include "say.h"
 #include "util.h"
 
+#define KERNEL		"kernel"
 #define OTHERS_MAX	200u
 
 static const char *
@@ -98,21 +100,72 @@ reach_connect(const struct invocation *inv, struct swap_client **ret)
 	if (pager != NULL && pager[0] == '\0')
 		return say_misuse(inv, "-p wants the name of a pager or the "
 				  "path of its socket");
-	if (pager != NULL && strcmp(pager, "kernel") == 0) {
-		say_failure("pager 'kernel': this swapctl does not manage the "
-			    "kernel's own swap; use swapon(8) and swapoff(8), "
-			    "or name a swapd's pager");
-		return EXIT_MISUSED;
-	}
+	if (pager != NULL && strcmp(pager, KERNEL) == 0)
+		return say_misuse(inv, "pager 'kernel': this command is for "
+				  "a swapd's pager, and has no meaning for "
+				  "the kernel's own swap");
 	r = swap_client_connect(pager, ret, &error);
 	return r < 0 ? unreachable(&error, r) : EXIT_OK;
+}
+
+/* -p and what it says may be one word or two. */
+static const char *
+pager_option(int argc, char **argv, int i)
+{
+	if (strcmp(argv[i], "-p") == 0 || strcmp(argv[i], "--pager") == 0)
+		return i + 1 < argc ? argv[i + 1] : NULL;
+	if (strncmp(argv[i], "--pager=", 8) == 0)
+		return argv[i] + 8;
+	if (strncmp(argv[i], "-p", 2) == 0)
+		return argv[i] + 2;
+	return NULL;
+}
+
+bool
+reach_is_kernel(const struct invocation *inv, int argc, char **argv)
+{
+	const char *pager = wanted(inv), *option;
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		option = pager_option(argc, argv, i);
+		if (option != NULL)
+			pager = option;
+	}
+	return pager != NULL && strcmp(pager, KERNEL) == 0;
+}
+
+int
+reach_host(struct host *ret_host)
+{
+	struct swap_error error = { 0 };
+	int r = host_open(NULL, NULL, ret_host, &error);
+
+	return r < 0 ? say_error("/proc", &error, r) : EXIT_OK;
+}
+
+static int
+kernel_snapshot(struct swap_stats *ret_stats)
+{
+	struct host host;
+	int r = reach_host(&host);
+
+	if (r != EXIT_OK)
+		return r;
+	r = kernel_stats(&host, ret_stats);
+	host_close(&host);
+	return r < 0 ? say_failure("the kernel's swap: %s", strerror(-r)) :
+		       EXIT_OK;
 }
 
 int
 reach_stats(const struct invocation *inv, struct swap_stats *ret_stats)
 {
 	struct swap_client *client;
-	int r = reach_connect(inv, &client);
+	int r;
+
+	if (reach_is_kernel(inv, 0, NULL))
+		return kernel_snapshot(ret_stats);
+	r = reach_connect(inv, &client);
 
 	return r == EXIT_OK ? snapshot(client, ret_stats) : r;
 }

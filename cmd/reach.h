@@ -5,10 +5,20 @@
 
 #include "command.h"
 #include "ipc/path.h"
+#include "kernel/host.h"
 #include "swap.h"
 
 /* Does this call name a pager, by -p or SWAPCTL_PAGER? */
 bool reach_is_named(const struct invocation *inv);
+
+/*
+ * Is the kernel's own swap meant, by -p (in @argv too, which is not yet
+ * parsed) or SWAPCTL_PAGER?
+ */
+bool reach_is_kernel(const struct invocation *inv, int argc, char **argv);
+
+/* The kernel's /proc and /sys; as reach_connect(). */
+int reach_host(struct host *ret_host);
 
 /*
  * Connect to the pager of this call.  EXIT_OK, or what the command returns;
@@ -16,7 +26,10 @@ bool reach_is_named(const struct invocation *inv);
  */
 int reach_connect(const struct invocation *inv, struct swap_client **ret);
 
-/* Connect, take one snapshot, and close; as reach_connect(). */
+/*
+ * Connect, take one snapshot, and close; or the kernel's.  As
+ * reach_connect().
+ */
 int reach_stats(const struct invocation *inv, struct swap_stats *ret_stats);
 
 /*

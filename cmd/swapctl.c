@@ -16,12 +16,13 @@
 #include "command.h"
 #include "compiler.h"
 #include "nearest.h"
+#include "reach.h"
 #include "say.h"
 #include "swap.h"
 
 static const struct command *const commands[] = {
 	&cmd_on, &cmd_off, &cmd_status, &cmd_objects, &cmd_map, &cmd_get,
-	&cmd_set, &cmd_list,
+	&cmd_set, &cmd_drain, &cmd_explain, &cmd_list,
 };
 
 /* Options of the BSD spellings that "list" knows by the same letter. */
@@ -36,8 +37,8 @@ static const char usage_text[] =
 
 static const char usage_options[] =
 	"\n"
-	"  -p, --pager PAGER  a name, or the path of a socket; without it\n"
-	"                     $SWAPCTL_PAGER, else \"default\"\n"
+	"  -p, --pager PAGER  a name, or the path of a socket; or \"kernel\";\n"
+	"                     without it $SWAPCTL_PAGER, else \"default\"\n"
 	"      --json         print JSON; sizes are bytes\n"
 	"      --help         print this, or the help of a command\n"
 	"      --version      print the version\n"
@@ -104,6 +105,8 @@ run_command(struct invocation *inv, const struct command *command, int argc,
 	inv->command = command;
 	/* Zero makes getopt_long() start afresh on this other argv. */
 	optind = 0;
+	if (command->run_kernel != NULL && reach_is_kernel(inv, argc, argv))
+		return command->run_kernel(inv, argc, argv);
 	return command->run(inv, argc, argv);
 }
 
@@ -121,7 +124,7 @@ spelling_take(const struct invocation *inv, struct spelling *spelling,
 {
 	bool listing = strchr(LIST_LETTERS, letter) != NULL;
 
-	if (letter == 'A') {
+	if (letter == 'A' && !reach_is_kernel(inv, 0, NULL)) {
 		say_failure("-A: a swapd's pager does not read fstab(5); name "
 			    "the devices with 'swapctl on DEVICE', or start "
 			    "swapd with --on DEVICE");
@@ -131,7 +134,7 @@ spelling_take(const struct invocation *inv, struct spelling *spelling,
 		spelling->letters[spelling->nletters++] = letter;
 	if (letter == 'h')
 		spelling->help = true;
-	if (strchr("lsadU", letter) == NULL)
+	if (strchr("lsadAU", letter) == NULL)
 		return COMMAND_GOES_ON;
 	if (spelling->action != '\0' && spelling->action != letter &&
 	    !(listing && strchr("ls", spelling->action) != NULL))
@@ -151,13 +154,13 @@ spelling_run(struct invocation *inv, struct spelling *spelling, int argc,
 	char *head[2] = { options, NULL }, **words;
 	int n = 0, r;
 
-	if (spelling->action == 'a')
+	if (spelling->action == 'a' || spelling->action == 'A')
 		command = &cmd_on;
 	else if (spelling->action == 'd' || spelling->action == 'U')
 		command = &cmd_off;
 	if (command == &cmd_list)
 		snprintf(options, sizeof(options), "-%s", spelling->letters);
-	else if (spelling->action == 'U')
+	else if (spelling->action == 'U' || spelling->action == 'A')
 		snprintf(options, sizeof(options), "-a");
 	else
 		head[0] = NULL;

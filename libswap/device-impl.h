@@ -22,14 +22,6 @@ int device_check_size(const char *path, uint64_t bytes,
 		      struct swap_error *error);
 
 /*
- * Make the regular file @path, mode 0600, of @bytes cut to whole pages, and
- * without holes.  *ret_fd is open for reading and writing.  On failure there
- * is no file, and a sentence.
- */
-int device_file_create(const char *path, uint64_t bytes, int *ret_fd,
-		       struct swap_error *error);
-
-/*
  * The bound loop device that has the file of @dev and @ino under it: its name
  * ("loop3") in @name, and 1; 0 if there is none.
  */

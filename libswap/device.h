@@ -111,4 +111,12 @@ int device_write(struct device *device, uint64_t block, const void *buf,
 void device_orphan(struct device *device);
 bool device_orphaned(const struct device *device);
 
+/*
+ * Make the regular file @path, mode 0600, of @bytes cut to whole pages, and
+ * without holes.  *ret_fd is open for reading and writing.  On failure there
+ * is no file, and a sentence.
+ */
+int device_file_create(const char *path, uint64_t bytes, int *ret_fd,
+		       struct swap_error *error);
+
 #endif

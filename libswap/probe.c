@@ -219,3 +219,31 @@ probe_contents(int fd, char *what, size_t len)
 	blkid_free_probe(probe);
 	return rc;
 }
+
+int
+probe_wipe(int fd)
+{
+	blkid_probe probe = blkid_new_probe();
+	int found = 0;
+	int rc;
+
+	if (probe == NULL)
+		return -ENOMEM;
+	rc = probe_setup(probe, fd);
+	if (rc == 0 && (blkid_probe_set_superblocks_flags(
+				probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE |
+				BLKID_SUBLKS_BADCSUM | BLKID_SUBLKS_MAGIC) != 0 ||
+			blkid_probe_set_partitions_flags(
+				probe, BLKID_PARTS_FORCE_GPT |
+				BLKID_PARTS_MAGIC) != 0))
+		rc = -EIO;
+	while (rc == 0 && found == 0) {
+		errno = 0;
+		found = blkid_do_probe(probe);
+		if (found < 0 || (found == 0 &&
+				  blkid_do_wipe(probe, 0) != 0))
+			rc = errno != 0 ? -errno : -EIO;
+	}
+	blkid_free_probe(probe);
+	return rc;
+}

@@ -29,4 +29,7 @@ int probe_resolve(const char *spec, char **ret_path, struct swap_error *error);
  */
 int probe_contents(int fd, char *what, size_t len);
 
+/* Erase every signature that probe_contents() would find.  -errno. */
+int probe_wipe(int fd);
+
 #endif

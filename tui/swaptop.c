@@ -19,8 +19,10 @@
 #include <unistd.h>
 
 #include "cmd/figures.h"
+#include "cmd/reach.h"
 #include "cmd/terminal.h"
 #include "engine.h"
+#include "kernel/kernel.h"
 #include "swap.h"
 #include "util.h"
 #include "view.h"
@@ -73,19 +75,48 @@ watch_end(struct watch *watch)
 	swap_stats_clear(&watch->before);
 }
 
-/* Take the next snapshot, from a new connection where there is none. */
+/* The kernel's own swap needs no connection. */
 static int
-watch_next(struct watch *watch, struct swap_error *error)
+kernel_next(struct swap_stats *stats, struct swap_error *error)
 {
-	struct swap_stats stats = { 0 };
+	struct host host;
+	int r = host_open(NULL, NULL, &host, error);
+
+	if (r < 0)
+		return r;
+	r = kernel_stats(&host, stats);
+	host_close(&host);
+	return r < 0 ? error_set(error, r, "the kernel's swap: %s",
+				 strerror(-r)) : 0;
+}
+
+/* From a new connection where there is none. */
+static int
+pager_next(struct watch *watch, struct swap_stats *stats,
+	   struct swap_error *error)
+{
+	const struct invocation inv = { .pager = watch->options->pager };
 	int r = 0;
 
-	error->message[0] = '\0';
+	if (reach_is_kernel(&inv, 0, NULL))
+		return kernel_next(stats, error);
 	if (watch->client == NULL)
 		r = swap_client_connect(watch->options->pager, &watch->client,
 					error);
 	if (r == 0)
-		r = swap_client_stats(watch->client, &stats, error);
+		r = swap_client_stats(watch->client, stats, error);
+	return r;
+}
+
+/* Take the next snapshot. */
+static int
+watch_next(struct watch *watch, struct swap_error *error)
+{
+	struct swap_stats stats = { 0 };
+	int r;
+
+	error->message[0] = '\0';
+	r = pager_next(watch, &stats, error);
 	if (r < 0) {
 		if (watch->client != NULL)
 			swap_client_close(watch->client);
@@ -321,10 +352,7 @@ main(int argc, char **argv)
 	r = parse_options(argc, argv, &options);
 	if (r >= 0)
 		return r;
-	if (options.pager != NULL && strcmp(options.pager, "kernel") == 0)
-		r = misuse("the kernel's own swap is not watched by this "
-			   "swaptop; name a swapd's pager, not", "kernel");
-	else if (options.batch)
+	if (options.batch)
 		r = run_batch(&watch);
 	else if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
 		r = run_screen(&watch);

@@ -1,0 +1,635 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# The kernel's own swap, with real files, devices and programs.  Programs are
+# swapped out by a memory group, to swap of the highest priority that is this
+# test's own; no other swap is touched.
+
+bats_require_minimum_version 1.5.0
+load lib/helpers
+
+setup()
+{
+	require_root
+	swk_setup
+	cd "$SWK_TMP"
+	push_out=$SWAPKIT_SRC/tests/lib/push-out
+	group=$$.$BATS_TEST_NUMBER
+	: >swaps
+}
+
+teardown()
+{
+	local fd name
+
+	[ -n "${SWK_TMP:-}" ] || return 0
+	for fd in ${fds:-}; do
+		exec {fd}>&- || true
+	done
+	for fd in ${pids:-}; do
+		kill "$fd" 2>/dev/null || true
+		wait "$fd" 2>/dev/null || true
+	done
+	while read -r name; do
+		swapoff "$name" 2>/dev/null || true
+	done <swaps
+	[ -z "${zram:-}" ] || echo 1 >"/sys/block/$zram/reset" || true
+	[ -z "${grouped:-}" ] || "$push_out" end "$group" || true
+	cd /
+	swk_teardown
+}
+
+k() { swapctl -p kernel "$@"; }
+
+# Make a swap file and turn it on; its path is in $swap.
+swap_on()	# SIZE [ARGS...]
+{
+	swap=$SWK_TMP/swap
+	echo "$swap" >>swaps
+	k on --create "$1" --priority 32767 "${@:2}" "$swap"
+}
+
+require_groups()
+{
+	local why
+
+	why=$("$push_out" make "$group") || skip "$why"
+	grouped=yes
+}
+
+# A program named $1; sets NAME_pid and NAME_at.
+start()	# NAME SIZE [linear|random] [private|shared]
+{
+	local name=$1 fd
+
+	mkfifo "$name.in"
+	(
+		"$push_out" enter "$group" || exit 1
+		exec "$SWAPKIT_BUILD/tests/tools/swappee" "${@:2}"
+	) <"$name.in" >"$name.out" 3>&- &
+	pids="${pids:-} $!"
+	register_pid $!
+	exec {fd}>"$name.in"
+	fds="${fds:-} $fd"
+	wait_until 60 grep -q . "$name.out"
+	eval "${name}_fd=$fd"
+	eval "$(awk -v n="$name" 'NR == 1 {
+		printf "%s_pid=%s %s_at=%s\n", n, $1, n, $2 }' "$name.out")"
+}
+
+answers() { [ "$(wc -l <"$1.out")" -gt "$2" ]; }
+
+# Send a word and expect "ok".
+tell()	# NAME WORD
+{
+	local fd=${1}_fd n
+
+	n=$(wc -l <"$1.out")
+	echo "$2" >&"${!fd}"
+	wait_until 60 answers "$1" "$n"
+	assert_equal "$(tail -n 1 "$1.out")" ok
+}
+
+push() { "$push_out" push "$group"; }
+
+vmswap_kib() { awk '$1 == "VmSwap:" { print $2 }' "/proc/$1/status"; }
+
+used_kib() { awk -v p="$1" '$1 == p { print $4 }' /proc/swaps; }
+
+is_swap() { grep -q "^$1[[:space:]]" /proc/swaps; }
+
+# Evaluate a Python expression over j, the JSON on standard input.
+holds()	# EXPRESSION [ARGS...]
+{
+	python3 -c '
+import json, sys
+j = json.load(sys.stdin)
+a = sys.argv[2:]
+if not eval("(" + sys.argv[1] + ")"):
+	print(json.dumps(j, indent=1)[:4000])
+	sys.exit(sys.argv[1] + " does not hold " + repr(a))' "$@"
+}
+
+# ------------------------------------------------------------------------ on
+
+@test "on --create makes a file that the kernel takes, and status tells it" {
+	swap_on 40M --label here
+	is_swap "$swap"
+	assert_equal "$(stat -c '%a %u' "$swap")" "600 0"
+	assert_equal "$(blkid -p -o value -s TYPE "$swap")" swap
+	assert_equal "$(blkid -p -o value -s LABEL "$swap")" here
+	uuid=$(blkid -p -o value -s UUID "$swap")
+	assert_equal "${#uuid}" 36
+	k status --json | holds 'any(d["path"] == a[0] and
+		d["label"] == "here" and d["uuid"] == a[1]
+		for d in j["kernel"]["devices"])' "$swap" "$uuid"
+	k status --json | holds 'any(d["path"] == a[0] and
+		d["priority"] == 32767 and d["type"] == "file" and
+		d["size_bytes"] == 1024 * int(a[1]) for d in j["devices"])' \
+		"$swap" "$(awk -v p="$swap" '$1 == p { print $3 }' /proc/swaps)"
+	run -0 k status
+	assert_output --partial "$swap"
+	assert_output --partial "$uuid"
+	k off UUID="$uuid"
+	run ! is_swap "$swap"
+}
+
+@test "status without -p shows the kernel beside swapds" {
+	run -0 swapctl status
+	assert_output --partial "Pager kernel: Linux"
+	swapctl status --json | holds 'j[-1]["provider"] == "kernel"'
+}
+
+@test "a file with holes is refused, with the reason and a remedy" {
+	before=$(cat /proc/swaps)
+	truncate -s 20M sparse
+	chmod 600 sparse
+	run -1 k explain sparse
+	assert_output --partial "no space on the disk, the first at byte 0"
+	assert_output --partial "fallocate"
+	run -1 k on sparse
+	assert_output --partial "no space on the disk"
+	fallocate -l 10M sparse
+	run -1 k explain sparse
+	assert_output --partial "the first at byte $((10 << 20))"
+	assert_equal "$(cat /proc/swaps)" "$before"
+}
+
+@test "explain names mode, owner, size, kind and what is not there" {
+	fallocate -l 20M file
+	chmod 644 file
+	chown 65534 file
+	run -1 k explain file
+	assert_output --partial "its mode is 0644"
+	assert_output --partial "belongs to user 65534"
+	run -1 swapctl explain file
+	assert_output --partial "its mode is 0644"
+	fallocate -l 8K small
+	chmod 600 small
+	run -1 k explain small
+	assert_output --partial "the least is"
+	run -1 k explain .
+	assert_output --partial "it is a directory"
+	run -1 k explain nowhere
+	assert_output --partial "No such file"
+	run -1 k on nowhere
+	assert_output --partial "--create SIZE"
+}
+
+@test "a file on tmpfs is refused" {
+	mkdir mnt
+	mount -t tmpfs -o size=32M none mnt || skip "cannot mount a tmpfs"
+	dd if=/dev/zero of=mnt/swap bs=1M count=20 status=none
+	chmod 600 mnt/swap
+	run k on mnt/swap
+	umount mnt
+	assert_failure 1
+	assert_output --partial "tmpfs, which is memory itself"
+}
+
+@test "a filesystem is not written over without --force" {
+	require_loop
+	loop=$(make_loop 40M)
+	mke2fs -q -L precious "$loop"
+	echo "$loop" >>swaps
+	sum=$(md5sum <"$loop")
+	run -1 k on "$loop"
+	assert_output --partial "ext2 filesystem labelled precious"
+	assert_output --partial "--force"
+	assert_equal "$(md5sum <"$loop")" "$sum"
+	k on --force --label mine "$loop"
+	is_swap "$loop"
+	assert_equal "$(blkid -p -o value -s TYPE "$loop")" swap
+	k off LABEL=mine
+	# mkswap's header is as good as ours, and is kept.
+	mkswap -L theirs "$loop" >/dev/null
+	sum=$(md5sum <"$loop")
+	k on "$loop"
+	k off LABEL=theirs
+	assert_equal "$(md5sum <"$loop")" "$sum"
+}
+
+@test "data without a signature is not written over without --force" {
+	head -c 20M /dev/urandom >file
+	chmod 600 file
+	sum=$(md5sum <file)
+	run -1 k on file
+	assert_output --partial "data of an unknown kind"
+	assert_equal "$(md5sum <file)" "$sum"
+}
+
+@test "a mounted device is refused" {
+	require_loop
+	loop=$(make_loop 40M)
+	mke2fs -q "$loop"
+	mkdir mnt
+	mount "$loop" mnt
+	run k on --force "$loop"
+	umount mnt
+	assert_failure 1
+	assert_output --partial "it is mounted"
+}
+
+@test "copy-on-write on btrfs is explained, and --create turns it off" {
+	require_loop
+	loop=$(make_loop 128M)
+	mkfs.btrfs -q -f "$loop" >/dev/null || skip "cannot make a btrfs"
+	mkdir mnt
+	mount "$loop" mnt || skip "cannot mount btrfs"
+	fallocate -l 20M mnt/cow
+	chmod 600 mnt/cow
+	run k explain mnt/cow
+	created=$(k on --create 20M "$SWK_TMP/mnt/swap") && k off mnt/swap
+	umount mnt
+	assert_output --partial "writes every block of it to a new place"
+	assert_equal "$created" "$SWK_TMP/mnt/swap is on; the file was made"
+}
+
+@test "a header for other pages, and a hibernation image, are explained" {
+	fallocate -l 20M file
+	chmod 600 file
+	mkswap -p 65536 file >/dev/null 2>&1 || skip "mkswap cannot do that"
+	run -1 k explain file
+	assert_output --partial "for pages of 65536 bytes"
+	mkswap file >/dev/null
+	printf 'S1SUSPEND\0' |
+		dd of=file bs=1 seek=4086 conv=notrunc status=none
+	run -1 k on file
+	assert_output --partial "a hibernation image"
+}
+
+@test "a file that cannot be turned on is not left behind" {
+	run -1 k on --create 4K "$SWK_TMP/tiny"
+	[ ! -e "$SWK_TMP/tiny" ]
+	run -1 k on --create 20M --label 12345678901234567 "$SWK_TMP/tiny"
+	assert_output --partial "longer than 16 bytes"
+	[ ! -e "$SWK_TMP/tiny" ]
+}
+
+@test "on -a turns on what fstab says" {
+	for name in a b c; do
+		fallocate -l 12M $name
+		chmod 600 $name
+		mkswap -L fs$name $name >/dev/null
+		echo "$SWK_TMP/$name" >>swaps
+	done
+	cat >fstab <<-EOF
+	# a comment
+	$SWK_TMP/a none swap sw,pri=7,discard=once 0 0
+	$SWK_TMP/b none swap noauto 0 0
+	$SWK_TMP/gone none swap nofail 0 0
+	$SWK_TMP/c none sw priority=9,x-systemd.wanted 0 0
+	/dev/sda1 / ext4 defaults 0 0
+	EOF
+	k on -a --fstab fstab
+	is_swap "$SWK_TMP/a"
+	run ! is_swap "$SWK_TMP/b"
+	assert_equal "$(awk -v p="$SWK_TMP/a" '$1 == p { print $5 }' \
+		/proc/swaps)" 7
+	assert_equal "$(awk -v p="$SWK_TMP/c" '$1 == p { print $5 }' \
+		/proc/swaps)" 9
+	# Once more: what is on already stays as it is.
+	k on -a --fstab fstab
+	echo "$SWK_TMP/b none swap pri=99999 0 0" >fstab
+	run -1 k on -a --fstab fstab
+	assert_output --partial "'pri=99999'"
+	echo "$SWK_TMP/gone none swap defaults 0 0" >fstab
+	run -1 k on -a --fstab fstab
+	assert_output --partial "No such file"
+	k off a
+	k off c
+}
+
+# ------------------------------------------------------------- who and where
+
+@test "objects tell who is in swap, and the books balance" {
+	require_groups
+	swap_on 200M
+	start one 60M random
+	start two 30M linear shared
+	push
+	run -0 k objects
+	assert_output --partial "$one_pid"
+	assert_output --partial "/dev/zero"
+	k objects --json >objects
+	holds 'any(p["pid"] == int(a[0]) and p["command"] == "swappee" and
+		abs(p["swapped_bytes"] - 1024 * int(a[1])) < 1 << 20 and
+		p["group"].endswith(a[2]) for p in j["processes"])' \
+		"$one_pid" "$(vmswap_kib "$one_pid")" "$group" <objects
+	holds 'sum(f["swapped_bytes"] for f in j["shared_memory"]) > 20 << 20' \
+		<objects
+	holds 'j["processes_bytes"] + j["shared_memory_bytes"] +
+		j["cached_bytes"] + j["other_bytes"] == j["used_bytes"]' \
+		<objects
+	# Nothing else is in swap here, so that nothing is left over.
+	[ "$(wc -l </proc/swaps)" -gt 2 ] ||
+		holds 'abs(j["other_bytes"]) < 1 << 20' <objects
+	k objects --by-group --json | holds 'any(g["group"].endswith(a[0]) and
+		g["swapped_bytes"] > 80 << 20 for g in j["groups"])' "$group"
+	k objects --least 40M --json |
+		holds 'len(j["processes"]) >= 1 and all(
+		p["share_bytes"] >= 40 << 20 for p in j["processes"])'
+	k objects --user 12345 --json | holds 'j["processes"] == []'
+}
+
+@test "pages that two processes share are held once" {
+	require_groups
+	swap_on 100M
+	start one 40M
+	tell one fork
+	push
+	k objects --json | holds 'sum(p["swapped_bytes"]
+		for p in j["processes"] if p["command"] == "swappee") >
+		55 << 20'
+	k objects --json | holds 'abs(j["other_bytes"]) < 2 << 20'
+	k off "$swap"
+	tell one verify
+}
+
+@test "the map counts what /proc/swaps counts, and finds a page's slot" {
+	require_groups
+	swap_on 100M
+	start one 40M random
+	push
+	k map --json --owners "$swap" >map
+	used=$(used_kib "$swap")
+	# The first block is the header.
+	holds 'abs(4 * (j[0]["nblocks"] - j[0]["nfree"] - 1 +
+		j[0]["unplaced_blocks"]) - int(a[0])) <= 64' "$used" <map
+	holds 'sum(c["nblocks"] for c in j[0]["cells"]) == j[0]["nblocks"] and
+		sum(c["nfree"] for c in j[0]["cells"]) == j[0]["nfree"]' <map
+	# What pagemap says of one page, read here on its own.
+	python3 - "$one_pid" "$one_at" map <<-'EOF'
+	import json, struct, sys
+	pid, at = int(sys.argv[1]), int(sys.argv[2], 16)
+	owners = json.load(open(sys.argv[3]))[0]["owners"]
+	pagemap = open(f"/proc/{pid}/pagemap", "rb", 0)
+	found = 0
+	for page in range(0, 10240, 37):
+	    address = at + 4096 * page
+	    pagemap.seek(address // 4096 * 8)
+	    entry, = struct.unpack("Q", pagemap.read(8))
+	    if not entry >> 62 & 1:
+	        continue
+	    slot = (entry & (1 << 55) - 1) >> 5
+	    assert any(o["pid"] == pid and
+	               o["slot"] <= slot < o["slot"] + o["slots"] and
+	               o["address"] + 4096 * (slot - o["slot"]) == address
+	               for o in owners), (hex(address), slot)
+	    found += 1
+	assert found > 50, found
+	EOF
+	run -0 k map "$swap"
+	assert_output --partial "Free space"
+}
+
+@test "of two devices each page is on the right one" {
+	require_groups
+	swap_on 40M
+	fallocate -l 80M second
+	chmod 600 second
+	echo "$SWK_TMP/second" >>swaps
+	k on --priority 32766 second
+	start one 70M random
+	push
+	for device in "$swap" "$SWK_TMP/second"; do
+		k map --json "$device" | holds 'abs(4 * (j[0]["nblocks"] -
+			j[0]["nfree"] - 1) - int(a[0])) < 1024' \
+			"$(used_kib "$device")"
+	done
+	k off "$swap"
+	# The other keeps what it has.
+	[ "$(used_kib "$SWK_TMP/second")" -gt 20000 ]
+	tell one verify
+	k off second
+	tell one verify
+}
+
+@test "zram: what is stored and what it takes are told apart" {
+	require_groups
+	zram=""
+	for name in /sys/block/zram*; do
+		if [ -e "$name" ] && [ "$(cat "$name/disksize")" = 0 ]; then
+			zram=${name##*/}
+		fi
+	done
+	[ -n "$zram" ] || skip "needs a free zram device"
+	echo 80M >"/sys/block/$zram/disksize"
+	echo "/dev/$zram" >>swaps
+	k on --priority 32767 "/dev/$zram"
+	start one 40M
+	push
+	k status --json | holds 'any(d["path"] == a[0] and
+		d["zram"]["logical_bytes"] > 20 << 20 and
+		d["zram"]["physical_bytes"] > 0
+		for d in j["kernel"]["devices"]) and any(
+		d["path"] == a[0] and d["type"] == "zram"
+		for d in j["devices"])' "/dev/$zram"
+	run -0 k status
+	assert_output --partial "of RAM ("
+	k off "/dev/$zram"
+	tell one verify
+}
+
+# ----------------------------------------------------------------------- off
+
+@test "off brings everything back, and no byte is lost" {
+	require_groups
+	swap_on 300M
+	start one 100M random
+	start two 60M linear shared
+	start three 30M linear
+	push
+	[ "$(used_kib "$swap")" -gt 150000 ]
+	run -0 k off --dry-run "$swap"
+	assert_output --partial "It fits."
+	[ "$(used_kib "$swap")" -gt 150000 ]
+	run -0 k off --json "$swap"
+	holds 'j["result"] == "ok" and j["drains"] and j["shared_memory"] and
+		j["drained_bytes"] >= j["used_bytes"] * 9 // 10' <<<"$output"
+	run ! is_swap "$swap"
+	for name in one two three; do
+		tell "$name" verify
+	done
+	run -1 k off "$swap"
+	assert_output --partial "does not use it as swap"
+}
+
+@test "off of a loop device, by its label" {
+	require_groups
+	require_loop
+	loop=$(make_loop 120M)
+	echo "$loop" >>swaps
+	k on --priority 32767 --label onloop "$loop"
+	k status --json | holds 'any(d["path"] == a[0] and
+		d["type"] == "loop" for d in j["devices"])' "$loop"
+	start one 80M random
+	push
+	[ "$(used_kib "$loop")" -gt 60000 ]
+	k off LABEL=onloop
+	run ! is_swap "$loop"
+	tell one verify
+}
+
+@test "programs die, fork, unmap and write while a device is drained" {
+	require_groups
+	swap_on 400M
+	start dies 60M random
+	start forks 60M random
+	start unmaps 60M random
+	start writes 60M random
+	push
+	k off "$swap" >off.out 2>&1 3>&- &
+	off=$!
+	kill -KILL "$dies_pid"
+	tell forks fork
+	tell unmaps unmap
+	tell writes rewrite
+	wait "$off" || { cat off.out; false; }
+	run ! is_swap "$swap"
+	for name in forks unmaps writes; do
+		tell "$name" verify
+	done
+}
+
+@test "two offs at once: one does it, the other says that it is off" {
+	require_groups
+	swap_on 200M
+	start one 120M random
+	push
+	k off "$swap" >first 2>&1 3>&- &
+	first=$!
+	status=0
+	k off "$swap" >second 2>&1 || status=$?
+	wait "$first" || status=$((status + $?))
+	# Where both were drained at once, the kernel lets one of them win.
+	[ "$status" -le 1 ]
+	run ! is_swap "$swap"
+	cat first second | grep -q "is off;"
+	tell one verify
+}
+
+@test "an interrupted off leaves the device in service as it was" {
+	require_groups
+	swap_on 300M
+	start one 200M random
+	push
+	before=$(awk -v p="$swap" '$1 == p { print $3, $5 }' /proc/swaps)
+	# An interrupt that waits before the first report stops it there.
+	python3 - "$swap" <<-'EOF'
+	import os, signal, subprocess, sys, time
+	def plain():
+	    signal.signal(signal.SIGINT, signal.SIG_DFL)
+	p = subprocess.Popen(["swapctl", "-p", "kernel", "off", sys.argv[1]],
+	                     stderr=subprocess.PIPE, text=True,
+	                     preexec_fn=plain)
+	def blocked():
+	    for line in open(f"/proc/{p.pid}/status"):
+	        if line.startswith("SigBlk:"):
+	            return int(line.split()[1], 16) >> (signal.SIGINT - 1) & 1
+	end = time.monotonic() + 20
+	while p.poll() is None and not blocked():
+	    assert time.monotonic() < end
+	p.send_signal(signal.SIGINT)
+	said = p.communicate()[1]
+	assert p.returncode == 1, (p.returncode, said)
+	assert "stopped" in said, said
+	EOF
+	assert_equal "$(awk -v p="$swap" '$1 == p { print $3, $5 }' \
+		/proc/swaps)" "$before"
+	tell one verify
+	k off "$swap"
+	tell one verify
+}
+
+@test "what does not fit into a memory group's limit is refused" {
+	require_groups
+	[ -e "/sys/fs/cgroup/memory/swkt-$group" ] ||
+		skip "needs memory groups of version 1"
+	[ "$(wc -l </proc/swaps)" -eq 1 ] || skip "there is other swap"
+	swap_on 200M
+	start one 120M random
+	push
+	echo $((40 << 20)) >"/sys/fs/cgroup/memory/swkt-$group/memory.limit_in_bytes"
+	used=$(used_kib "$swap")
+	run -1 k off "$swap"
+	assert_output --partial "swkt-$group has"
+	assert_output --partial "raise the limit"
+	run -1 k drain "$one_pid"
+	assert_output --partial "raise its limit"
+	is_swap "$swap"
+	[ "$(used_kib "$swap")" -ge $((used - 4096)) ]
+	echo -1 >"/sys/fs/cgroup/memory/swkt-$group/memory.limit_in_bytes"
+	k off "$swap"
+	tell one verify
+}
+
+@test "drain brings one program back, or a group, and leaves swap on" {
+	require_groups
+	swap_on 200M
+	start one 60M random
+	start two 60M
+	push
+	run -0 k drain "$one_pid"
+	assert_output --partial "brought back in"
+	[ "$(vmswap_kib "$one_pid")" -lt 1024 ]
+	[ "$(vmswap_kib "$two_pid")" -gt 40000 ]
+	k drain "$(k objects --by-group --json | python3 -c '
+import json, sys
+print([g["group"] for g in json.load(sys.stdin)["groups"]
+       if g["group"].endswith(sys.argv[1])][0])' "$group")"
+	[ "$(vmswap_kib "$two_pid")" -lt 1024 ]
+	is_swap "$swap"
+	tell one verify
+	tell two verify
+	run -1 k drain 4194304
+	assert_output --partial "there is no process"
+	run -1 k drain /no/such/group
+	assert_output --partial "neither a process"
+}
+
+# ----------------------------------------------------------- without privilege
+
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+
+@test "without privilege: what can be seen is shown, the rest explained" {
+	require_groups
+	swap_on 100M
+	start one 40M
+	push
+	swapctl=$(command -v swapctl)
+	as_nobody test -x "$swapctl" || skip "the build is closed to others"
+	run -0 as_nobody "$swapctl" -p kernel status
+	assert_output --partial "$swap"
+	run -0 as_nobody "$swapctl" -p kernel objects
+	assert_output --partial "swappee"
+	assert_output --partial "not visible to this user"
+	run -1 as_nobody "$swapctl" -p kernel map
+	assert_output --partial "CAP_SYS_ADMIN"
+	run -1 as_nobody "$swapctl" -p kernel off "$swap"
+	assert_output --partial "only root may turn swap off"
+	run -1 as_nobody "$swapctl" -p kernel on "$swap"
+	assert_output --partial "only root may turn the kernel's swap on"
+	is_swap "$swap"
+	tell one verify
+}
+
+@test "list and swaptop know the kernel's swap" {
+	swap_on 40M
+	run -0 k list
+	assert_output --partial "$swap"
+	run -0 env SWAPCTL_PAGER=kernel swapctl -s -k
+	assert_output --partial "allocated"
+	run -0 swaptop -p kernel --once
+	assert_output --partial "$swap"
+}
+
+@test "what has no meaning for the kernel's swap says so" {
+	run -2 k get
+	assert_output --partial "a swapd's pager"
+	run -2 swapctl -p nobody drain 1
+	assert_output --partial "-p kernel"
+	run -2 k off
+	assert_output --partial "which device?"
+	run -2 k on -a some
+	assert_output --partial "fstab"
+}
