@@ -140,6 +140,9 @@ switch_to(struct swapmap *map, const struct swapmap_ops *ops)
 	char *temporary = NULL;
 	int r = map->name == NULL ? 0 : temporary_name(map, &temporary);
 
+	/* Another process may have left one, under this name. */
+	if (temporary != NULL)
+		(void)unlinkat(map->dirfd, temporary, 0);
 	if (r == 0)
 		r = rebuild(map, &new, temporary);
 	free(temporary);

@@ -323,6 +323,24 @@ test_kill_switch(void **state)
 	munmap(progress, sizeof(uint64_t));
 }
 
+/* What another process has left under that name is no hindrance either. */
+static void
+test_switch_leftover(void **state)
+{
+	struct swapmap *map = create(SWAPMAP_AUTO, SWITCH_PAGES,
+				     dir_of(state));
+	int fd = openat(dir_of(state), NAME ".new", O_CREAT | O_RDWR, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+	for (uint64_t page = 0; page < map->many + 500; page++)
+		set(map, page, page);
+	assert_int_equal(swapmap_kind(map), SWAPMAP_ARRAY);
+	assert_int_equal(faccessat(dir_of(state), NAME ".new", F_OK, 0), -1);
+	swapmap_destroy(map);
+	assert_int_equal(unlinkat(dir_of(state), NAME, 0), 0);
+}
+
 #define STEP_BYTES	(64 * 1024)
 
 /* Thread sanitizer's code is very long to step through. */
@@ -813,6 +831,7 @@ main(void)
 		TEST(test_random_damage),
 		TEST(test_kill),
 		TEST(test_kill_switch),
+		TEST(test_switch_leftover),
 		TEST(test_every_instruction),
 		TEST(test_step_widen),
 		TEST(test_step_reuse),
