@@ -314,27 +314,54 @@ check_fits(struct swap_pager *pager, struct swap_error *error)
 		format_size(have, have_text, sizeof(have_text)));
 }
 
+/* Object locked.  A page that nobody can have, now or from its source? */
+static bool
+is_lost(const struct swap_object *object, uint64_t page)
+{
+	enum page_state state = page_state(object, page);
+
+	return state == PAGE_POISON || (state == PAGE_EMPTY && object->copy);
+}
+
+/* Let a lost page give SIGBUS, unless it was released meanwhile. */
+static void
+mark_lost(struct swap_object *object, uint64_t page)
+{
+	struct region_set *set;
+
+	object_lock(object);
+	while (page_is_busy(object, page))
+		object_wait_unbusy(object);
+	if (!is_lost(object, page)) {
+		object_unlock(object);
+		return;
+	}
+	/* Owned, so that a release comes before the mark or after it. */
+	object_busy(object, page, 1);
+	set = region_set_get(object);
+	object_unlock(object);
+	regions_poison(set, page);
+	region_set_put(set);
+	object_lock(object);
+	regions_unbusy(object, page, 1);
+}
+
 /* Whatever a copy has not taken from its source, and lost pages. */
 static void
 complete_object(struct pageback *pb, struct swap_object *object)
 {
-	struct region_set *set;
-	uint64_t page;
-
-	for (page = 0; page < object->npages; page++) {
+	for (uint64_t page = 0; page < object->npages; page++) {
 		bool lost, untaken;
 
 		object_lock(object);
 		untaken = object->copy && !object->dead &&
 			  page_state(object, page) == PAGE_EMPTY;
 		lost = page_state(object, page) == PAGE_POISON;
-		set = region_set_get(object);
 		object_unlock(object);
 		if (untaken)
 			lost = pageback_range(pb, object, page, 1) < 0;
 		if (lost)
-			regions_poison(set, page);
-		region_set_put(set);
+			mark_lost(object, page);
 	}
 }
 
