@@ -71,12 +71,17 @@ put_charges(const struct swap_stats *stats)
 		       figure_size(stats->set_aside_bytes, a, sizeof(a)),
 		       figure_size(stats->swap_bytes, b, sizeof(b)));
 	}
-	put_gauge("Charged", stats->charged_bytes, stats->chargeable_bytes);
-	printf("%s of %s reserved%s\n",
+	/* A share of what nobody enforces may be any. */
+	if (stats->overcommit & SWAP_OVERCOMMIT_TOTAL)
+		put_gauge("Charged", stats->charged_bytes,
+			  stats->chargeable_bytes);
+	else
+		printf("%-*s", (int)LABEL_WIDTH, "Charged");
+	printf("%s of %s to objects%s\n",
 	       figure_size(stats->charged_bytes, a, sizeof(a)),
 	       figure_size(stats->chargeable_bytes, b, sizeof(b)),
 	       stats->overcommit & SWAP_OVERCOMMIT_TOTAL ? ""
-	       : " (no limit)");
+	       : ", not enforced");
 }
 
 /* Against its budget; where it has none, only the sums. */

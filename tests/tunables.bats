@@ -301,10 +301,10 @@ refuse_set()	# STATUS WORD... -- SETTING...
 	holds 's["charged_bytes"] == sum(x["size_bytes"] for x in s["objects"])'
 	holds 's["users"][0]["charged_bytes"] == s["charged_bytes"]'
 	run swapctl -p t status
-	assert_line --regexp '^Charged +100%  (36|44)M of [0-9.]+M reserved \(no limit\)$'
+	assert_line --regexp '^Charged +(36|44)M of [0-9.]+M to objects, not enforced$'
 	swapctl -p t set overcommit=5
 	run swapctl -p t status
-	assert_line --regexp '^Charged +100%  (36|44)M of [0-9.]+M reserved$'
+	assert_line --regexp '^Charged +100%  (36|44)M of [0-9.]+M to objects$'
 	end_client a
 	holds 's["charged_bytes"] == 0 and s["users"] == []'
 	stop_swapd
