@@ -6,7 +6,6 @@
  * stands beside the limit that it is held to.
  */
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,19 +29,6 @@ static const struct table_column columns[] = {
 	{ "WRITERS", TABLE_NUMBER, 10 }, { "MAP", TABLE_WORD, 9 },
 };
 
-/* The user's name, or the number where it has none here. */
-static const char *
-owner(uint32_t uid, char *buf, size_t len)
-{
-	const struct passwd *entry = getpwuid((uid_t)uid);
-
-	if (entry != NULL)
-		format_cut(buf, len, "%s", entry->pw_name);
-	else
-		format_cut(buf, len, "%" PRIu32, uid);
-	return buf;
-}
-
 static int
 put_object(struct table *table, const struct swap_object_stats *object)
 {
@@ -53,7 +39,7 @@ put_object(struct table *table, const struct swap_object_stats *object)
 		cells[i] = text[i];
 	format_cut(text[0], FIGURE_LEN, "%" PRIu64, object->id);
 	cells[1] = object->name[0] != '\0' ? object->name : "-";
-	owner(object->uid, text[2], FIGURE_LEN);
+	figure_user(object->uid, text[2], FIGURE_LEN);
 	format_cut(text[3], FIGURE_LEN, "%" PRId32, object->pid);
 	cells[4] = object->command;
 	figure_size(object->size_bytes, text[5], FIGURE_LEN);
@@ -124,7 +110,7 @@ put_process(struct table *table, const struct sum *sum)
 		cells[i] = text[i];
 	format_cut(text[0], FIGURE_LEN, "%" PRId32, sum->pid);
 	cells[1] = sum->command;
-	owner(sum->uid, text[2], FIGURE_LEN);
+	figure_user(sum->uid, text[2], FIGURE_LEN);
 	figure_count(sum->nobjects, text[3], FIGURE_LEN);
 	figure_size(sum->size_bytes, text[4], FIGURE_LEN);
 	figure_size(sum->resident_bytes, text[5], FIGURE_LEN);
@@ -156,7 +142,7 @@ put_user(struct table *table, const struct sum *sum)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cells); i++)
 		cells[i] = text[i];
-	owner(sum->uid, text[0], FIGURE_LEN);
+	figure_user(sum->uid, text[0], FIGURE_LEN);
 	figure_count(sum->nobjects, text[1], FIGURE_LEN);
 	figure_size(sum->charged_bytes, text[2], FIGURE_LEN);
 	format_cut(text[3], FIGURE_LEN, "-");

@@ -12,11 +12,13 @@
  * (FreeBSD swap_pager.c, swapoff_one), whatever its size says.
  *
  * Everything writes into the caller's buffer; nothing here allocates, prints
- * or depends on the locale.
+ * or depends on the locale.  (A user's name is looked up by the C library, in
+ * its own way.)
  */
 #include "figures.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +133,18 @@ figure_name(const char *name, size_t room, bool utf8, char *buf, size_t len)
 	while ((*name & 0xc0) == 0x80)
 		name++;
 	format_cut(buf, len, "%s%s", mark, name);
+	return buf;
+}
+
+char *
+figure_user(uint32_t uid, char *buf, size_t len)
+{
+	const struct passwd *entry = getpwuid((uid_t)uid);
+
+	if (entry != NULL)
+		format_cut(buf, len, "%s", entry->pw_name);
+	else
+		format_cut(buf, len, "%" PRIu32, uid);
 	return buf;
 }
 

@@ -47,6 +47,9 @@ char *figure_bar(uint64_t part, uint64_t whole, unsigned width, bool utf8,
 char *figure_name(const char *name, size_t room, bool utf8, char *buf,
 		  size_t len);
 
+/* A user's name, or the number where it has none here. */
+char *figure_user(uint32_t uid, char *buf, size_t len);
+
 /* What can still be written to a device; nothing if it is leaving. */
 uint64_t device_avail_bytes(const struct swap_device_stats *device);
 

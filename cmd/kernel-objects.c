@@ -38,18 +38,6 @@ struct view {
 	struct kernel_books	 books;
 };
 
-static const char *
-owner(uint32_t uid, char *buf, size_t len)
-{
-	const struct passwd *entry = getpwuid((uid_t)uid);
-
-	if (entry != NULL)
-		format_cut(buf, len, "%s", entry->pw_name);
-	else
-		format_cut(buf, len, "%" PRIu32, uid);
-	return buf;
-}
-
 static bool
 is_shown(const struct filter *filter, const struct kernel_holder *holder)
 {
@@ -81,7 +69,7 @@ put_process(struct table *table, const struct kernel_holder *holder)
 	};
 
 	format_cut(pid, sizeof(pid), "%" PRId32, holder->pid);
-	owner(holder->uid, user, sizeof(user));
+	figure_user(holder->uid, user, sizeof(user));
 	format_cut(share, sizeof(share), "?");
 	if (holder->share_known)
 		figure_size(holder->share, share, sizeof(share));
@@ -129,7 +117,7 @@ put_shm_file(struct table *table, const struct shm_file *file)
 
 	if (file->pid != 0)
 		format_cut(pid, sizeof(pid), "%" PRId32, file->pid);
-	owner(file->uid, user, sizeof(user));
+	figure_user(file->uid, user, sizeof(user));
 	figure_size(file->size, size, sizeof(size));
 	figure_size(file->swapped, swapped, sizeof(swapped));
 	return table_row(table, cells);
