@@ -187,12 +187,34 @@ poll_now(struct pageback *pb)
 	return pb->poll != NULL ? pb->poll(pb) : 0;
 }
 
+/*
+ * Take RAM for @most pages, and read_back() the page, unless it is something
+ * else by then: 0, and *ret_next is left alone.
+ */
+static int
+read_swapped(struct pageback *pb, struct swap_object *object, uint64_t page,
+	     uint64_t lo, uint64_t hi, uint64_t most, uint64_t *ret_next)
+{
+	uint64_t ram;
+	int rc = pageback_take_ram(pb, most, &ram);
+
+	if (rc != 0)
+		return rc;
+	object_lock(object);
+	if (page_is_busy(object, page) ||
+	    page_state(object, page) != PAGE_SWAPPED) {
+		object_unlock(object);
+		budget_give(&pb->core->budget, ram);
+		return 0;
+	}
+	return read_back(pb, object, page, lo, hi, ram, ret_next);
+}
+
 /* One page with a block that must come back.  Object locked; unlocks. */
 static int
 bring_one(struct pageback *pb, struct swap_object *object, uint64_t page,
 	  uint64_t *ret_next)
 {
-	uint64_t ram;
 	int rc;
 
 	*ret_next = page;	/* look again, unless we get further */
@@ -208,17 +230,8 @@ bring_one(struct pageback *pb, struct swap_object *object, uint64_t page,
 		return 0;
 	}
 	object_unlock(object);
-	rc = pageback_take_ram(pb, SWAP_CLUSTER_MAX, &ram);
-	if (rc != 0)
-		return rc;
-	object_lock(object);
-	if (page_is_busy(object, page) ||
-	    page_state(object, page) != PAGE_SWAPPED) {
-		object_unlock(object);
-		budget_give(&pb->core->budget, ram);
-		return 0;
-	}
-	rc = read_back(pb, object, page, page, object->npages, ram, ret_next);
+	rc = read_swapped(pb, object, page, page, object->npages,
+			  SWAP_CLUSTER_MAX, ret_next);
 	/* What cannot be read is counted; the others go on. */
 	return rc == -EIO ? 0 : rc;
 }
@@ -364,19 +377,10 @@ static int
 bring_swapped(struct pageback *pb, struct swap_object *object, uint64_t page,
 	      uint64_t lo, uint64_t hi, uint64_t *ret_next)
 {
-	uint64_t most = pb->most > 0 ? pb->most : SWAP_CLUSTER_MAX, ram;
-	int rc = pageback_take_ram(pb, min_u64(hi - lo, most), &ram);
+	uint64_t most = pb->most > 0 ? pb->most : SWAP_CLUSTER_MAX;
+	int rc = read_swapped(pb, object, page, lo, hi,
+			      min_u64(hi - lo, most), ret_next);
 
-	if (rc != 0)
-		return rc;
-	object_lock(object);
-	if (page_is_busy(object, page) ||
-	    page_state(object, page) != PAGE_SWAPPED) {
-		object_unlock(object);
-		budget_give(&pb->core->budget, ram);
-		return 0;
-	}
-	rc = read_back(pb, object, page, lo, hi, ram, ret_next);
 	if (rc == -EIO && pb->failed_page != page) {
 		/* This one is good; who wants the others will ask for them. */
 		*ret_next = min_u64(*ret_next, pb->failed_page);
