@@ -125,7 +125,6 @@ struct counters {
 	_Atomic uint64_t pageins, pagein_pages, pageouts, pageout_pages;
 	_Atomic uint64_t pageout_clean, pageout_rescued, pageback_pages;
 	_Atomic uint64_t released_pages, poisoned_pages;
-	_Atomic uint64_t free_deferred, free_completed;
 };
 
 static inline void
