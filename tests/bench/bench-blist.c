@@ -676,6 +676,17 @@ static const struct row {
 };
 
 static bool
+is_row(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strcmp(name, rows[i].name) == 0)
+			return true;
+	return false;
+}
+
+static bool
 is_chosen(const char *name, char **chosen, int n)
 {
 	int i;
@@ -710,6 +721,9 @@ main(int argc, char **argv)
 			return usage(argv[0]);
 		b.quick = true;
 	}
+	for (int k = optind; k < argc; k++)
+		if (!is_row(argv[k]))
+			return usage(argv[0]);
 	meter_open(&b.meter);
 	printf("%s; %s\n", b.quick ? "quick: small devices" :
 	       "1 TiB where nothing else is said, blocks of 4 KiB",
