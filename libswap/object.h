@@ -91,6 +91,8 @@
 #include "arena.h"
 #include "budget.h"
 #include "charge.h"
+#include "events.h"
+#include "latency.h"
 #include "log.h"
 #include "pageq.h"
 #include "space.h"
@@ -125,6 +127,9 @@ struct counters {
 	_Atomic uint64_t pageins, pagein_pages, pageouts, pageout_pages;
 	_Atomic uint64_t pageout_clean, pageout_rescued, pageback_pages;
 	_Atomic uint64_t released_pages, poisoned_pages;
+	_Atomic uint64_t readahead_pages, readahead_used, readahead_wasted;
+	_Atomic uint64_t cache_hits, refaults, pageout_fill, pagein_fill;
+	_Atomic uint64_t limit_waits, async_waits, slow_transfers;
 };
 
 static inline void
@@ -156,7 +161,9 @@ struct object_table {
 /* What all objects of a pager share. */
 struct core {
 	struct log	 log;
+	struct events	 events;
 	struct counters	 counters;
+	struct latency	 fault_zero_time, fault_in_time, fault_write_time;
 	struct budget	 budget;
 	struct pageq	 queue;
 	struct pageq	 cold;		/* hints: these go first */

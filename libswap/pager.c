@@ -145,6 +145,7 @@ pager_free(void *arg)
 	pageq_fini(&core->cold);
 	budget_fini(&core->budget);
 	charge_fini(&core->charge);
+	events_fini(&core->events);
 	if (core->state_dirfd >= 0) {
 		if (pager->handed_over)
 			unlinkat(core->state_dirfd, "devices", 0);
@@ -163,17 +164,21 @@ core_init(struct core *core, const struct swap_pager_config *config,
 
 	core->log.fn = config->log;
 	core->log.arg = config->log_arg;
+	events_init(&core->events, config->event, config->event_arg);
 	atomic_init(&core->cluster, config->cluster_pages != 0 ?
 		    config->cluster_pages : CLUSTER_DEFAULT);
 	atomic_init(&core->flags, config->flags);
 	atomic_init(&core->map_kind, SWAPMAP_AUTO);
 	rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
-	if (rc < 0)
+	if (rc < 0) {
+		events_fini(&core->events);
 		return rc;
+	}
 	rc = space_init(&core->space, &core->log, core->state_dirfd);
 	if (rc < 0) {
 		if (core->state_dirfd >= 0)
 			close(core->state_dirfd);
+		events_fini(&core->events);
 		return error_set(error, rc, "cannot make the device table%s%s: "
 				 "%s", config->state_dir != NULL ? " in " : "",
 				 config->state_dir != NULL ? config->state_dir :

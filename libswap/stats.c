@@ -44,6 +44,16 @@ fill_counters(const struct counters *from, struct swap_counters *to)
 	COPY(pageback_pages);
 	COPY(released_pages);
 	COPY(poisoned_pages);
+	COPY(readahead_pages);
+	COPY(readahead_used);
+	COPY(readahead_wasted);
+	COPY(cache_hits);
+	COPY(refaults);
+	COPY(pageout_fill);
+	COPY(pagein_fill);
+	COPY(limit_waits);
+	COPY(async_waits);
+	COPY(slow_transfers);
 #undef COPY
 }
 

@@ -84,6 +84,51 @@ struct swap_pager;
  * page gives SIGBUS from then on, until it is released.
  */
 #define SWAP_PAGER_FULL_FAILS	(1u << 0)
+/* Plain threads for I/O, even where the kernel has io_uring. */
+#define SWAP_PAGER_NO_URING	(1u << 1)
+
+/*
+ * What happened to a pager that somebody may want to know at once.  Events are
+ * numbered from 1 without gaps; a pager keeps the last SWAP_EVENTS_MAX.
+ */
+enum swap_event_kind {
+	SWAP_EVENT_DEVICE_ON,		/* attached */
+	SWAP_EVENT_DEVICE_OFF_STARTED,	/* being turned off */
+	SWAP_EVENT_DEVICE_OFF_STOPPED,	/* in service again: it failed */
+	SWAP_EVENT_DEVICE_OFF,		/* turned off */
+	SWAP_EVENT_DEVICE_DEGRADED,	/* a transfer has failed */
+	SWAP_EVENT_DEVICE_ORPHANED,	/* has disappeared */
+	SWAP_EVENT_ALMOST_FULL,		/* below the low-water mark */
+	SWAP_EVENT_FULL,		/* page-out found no block */
+	SWAP_EVENT_ROOM,		/* above the high-water mark again */
+	SWAP_EVENT_METADATA_FULL,	/* no room for swap maps */
+	SWAP_EVENT_METADATA_ROOM,	/* there is again */
+	SWAP_EVENT_PAGE_POISONED,	/* a page is lost */
+	SWAP_EVENT_IO_SLOW,		/* a transfer takes over 20 s */
+	SWAP_EVENT_CLIENT_GONE,		/* a program's connection has ended */
+	SWAP_EVENT_KINDS,
+};
+
+#define SWAP_EVENTS_MAX		256u
+
+struct swap_event {
+	uint64_t	number;
+	uint64_t	time_usec;	/* since 1970, UTC */
+	enum swap_event_kind kind;
+	uint64_t	object;		/* its id; 0: none */
+	int32_t		pid;		/* a client; 0: none */
+	char		device[256];	/* its path; "": none */
+	char		message[200];	/* a sentence */
+};
+
+/* "device-on", "page-poisoned", ...; NULL: no such kind. */
+const char *swap_event_name(enum swap_event_kind kind);
+
+/*
+ * Called once an event is kept, from any of the pager's threads, with no lock
+ * held that a call of the library needs; it must not block.
+ */
+typedef void swap_event_fn(void *arg, const struct swap_event *event);
 
 struct swap_pager_config {
 	uint64_t	 ram_bytes;	/* budget for resident pages */
@@ -95,6 +140,8 @@ struct swap_pager_config {
 					   for a successor; NULL: memory only */
 	swap_log_fn	*log;		/* NULL: messages are dropped */
 	void		*log_arg;
+	swap_event_fn	*event;		/* NULL: nobody listens */
+	void		*event_arg;
 };
 
 /* Fill @config with the defaults: 64 MiB of RAM, everything else zero. */
@@ -124,6 +171,12 @@ int swap_pager_close(struct swap_pager *pager, struct swap_error *error);
 
 /* Attach even if it carries a filesystem, RAID member or partition table. */
 #define SWAP_DEVICE_FORCE	(1u << 0)
+/*
+ * Discard, as swapon(8): the whole device when it is attached, and blocks when
+ * they become free.  A device that cannot is used without, with a message.
+ */
+#define SWAP_DEVICE_DISCARD_ONCE  (1u << 1)
+#define SWAP_DEVICE_DISCARD_PAGES (1u << 2)
 
 #define SWAP_PRIORITY_MIN	0
 #define SWAP_PRIORITY_MAX	32767
@@ -281,6 +334,17 @@ int swap_object_unreserve(struct swap_object *object, uint64_t offset,
 int swap_object_haspage(struct swap_object *object, uint64_t offset,
 			uint64_t *ret_before, uint64_t *ret_after);
 
+/*
+ * Limit what an object may have: @ram_bytes of resident pages, @swap_bytes of
+ * blocks; 0: no limit but the pager's.  Beyond its RAM limit an object pages
+ * against itself: its own pages go out to let others of it in.  At its swap
+ * limit its dirty pages stay in RAM; with both reached a fault waits, or gets
+ * SIGBUS, as where the pager is full.  A lower limit is worked down to.
+ * -EINVAL a RAM limit below SWAP_RAM_MIN; -EBUSY its wired pages need more.
+ */
+int swap_object_limit(struct swap_object *object, uint64_t ram_bytes,
+		      uint64_t swap_bytes, struct swap_error *error);
+
 /* What is left of the source in the range is freed. */
 #define SWAP_COPY_DESTROY	(1u << 0)
 
@@ -436,6 +500,19 @@ void swap_device_map_clear(struct swap_device_map *map);
 #define SWAP_DEVICE_CLOSING	(1u << 0)	/* being detached */
 #define SWAP_DEVICE_DEGRADED	(1u << 1)	/* a write has failed */
 #define SWAP_DEVICE_GONE	(1u << 2)	/* has disappeared */
+#define SWAP_DEVICE_DISCARDS	(1u << 3)	/* blocks that become free */
+
+/*
+ * How long something took, by powers of two: n[0] below 1,024 ns, n[i] from
+ * 2^(i+9) ns to below 2^(i+10), the last without an upper end.
+ */
+#define SWAP_LATENCY_CLASSES	24u
+
+struct swap_latency {
+	uint64_t	count;
+	uint64_t	sum_nsec;
+	uint64_t	n[SWAP_LATENCY_CLASSES];
+};
 
 struct swap_device_stats {
 	char		path[256];
@@ -452,6 +529,11 @@ struct swap_device_stats {
 	uint64_t	writes;
 	uint64_t	read_errors;
 	uint64_t	write_errors;
+	uint64_t	discards;	/* operations */
+	uint64_t	discarded_bytes;
+	unsigned	inflight;	/* transfers at this moment */
+	struct swap_latency read_time;
+	struct swap_latency write_time;
 };
 
 struct swap_object_stats {
@@ -472,6 +554,10 @@ struct swap_object_stats {
 	uint64_t	poisoned_bytes;
 	uint64_t	reserved_bytes;	/* see swap_object_reserve() */
 	uint64_t	map_bytes;	/* memory of the swap map */
+	uint64_t	ram_limit_bytes; /* see swap_object_limit(); 0: none */
+	uint64_t	swap_limit_bytes; /* the same */
+	uint64_t	pagein_pages;	/* since it was made */
+	uint64_t	pageout_pages;
 };
 
 /* What a user's objects are charged: their sizes, used or not. */
@@ -510,6 +596,17 @@ struct swap_counters {
 	uint64_t	full_events;		/* page-out found no block */
 	uint64_t	metadata_full_events;	/* ... or no room for a map */
 	uint64_t	charges_refused;	/* objects not made: overcommit */
+	uint64_t	readahead_pages;	/* read beyond what was asked for */
+	uint64_t	readahead_used;		/* of these, touched */
+	uint64_t	readahead_wasted;	/* given up untouched */
+	uint64_t	cache_hits;		/* faults that needed no I/O: the
+						   pager still had a copy */
+	uint64_t	refaults;		/* came back soon after page-out */
+	uint64_t	pageout_fill;		/* one repeated word: no block */
+	uint64_t	pagein_fill;		/* the same, brought back */
+	uint64_t	limit_waits;		/* faults held by a RAM limit */
+	uint64_t	async_waits;		/* page-out held by swap_async_max */
+	uint64_t	slow_transfers;		/* took over 20 s */
 };
 
 /*
@@ -535,24 +632,42 @@ struct swap_stats {
 	uint64_t	charged_bytes;	/* sizes of all objects */
 	uint64_t	chargeable_bytes; /* what overcommit compares them with */
 	uint64_t	set_aside_bytes; /* free blocks that are reserved */
+	uint64_t	cache_bytes;	/* copies of blocks; part of the budget */
 	unsigned	clients;
 	unsigned	cluster_pages;
+	unsigned	async_writes;	/* in flight at this moment */
+	char		io[8];		/* "uring", "threads" */
 	bool		almost_full;	/* below the low-water mark */
 	bool		full;		/* page-out found no block */
 	bool		metadata_full;	/* page-out waits for map memory */
 	unsigned	overcommit;	/* SWAP_OVERCOMMIT_* */
 	struct swap_counters counters;
+	/* From a fault's message until its program goes on. */
+	struct swap_latency fault_zero_time;	/* a new page */
+	struct swap_latency fault_in_time;	/* a page from its block */
+	struct swap_latency fault_write_time;	/* first write to a page */
 	size_t		ndevices;
 	struct swap_device_stats *devices;
 	size_t		nobjects;
 	struct swap_object_stats *objects;
 	size_t		nusers;
 	struct swap_user_stats *users;
+	uint64_t	nevents_ever;	/* the last one's number */
+	size_t		nevents;	/* that are still kept, oldest first */
+	struct swap_event *events;
 };
 
 /* Take a snapshot; free its arrays with swap_stats_clear(). */
 int swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats);
 void swap_stats_clear(struct swap_stats *stats);
+
+/*
+ * Events with numbers above @after that are still kept, oldest first, in a
+ * malloc()ed array; those between @after and the first of them are lost.
+ * -ENOMEM.
+ */
+int swap_pager_events(struct swap_pager *pager, uint64_t after,
+		      struct swap_event **ret_events, size_t *ret_n);
 
 /* ------------------------------------------------------- through a swapd */
 
@@ -603,6 +718,13 @@ int swap_client_unwire(struct swap_client_region *region, uint64_t offset,
 		       uint64_t length);
 int swap_client_set_writable(struct swap_client_region *region,
 			     bool writable);
+
+/*
+ * As swap_object_limit(), for all that this connection has made and makes,
+ * taken together; its objects' own limits hold too.
+ */
+int swap_client_limit(struct swap_client *client, uint64_t ram_bytes,
+		      uint64_t swap_bytes, struct swap_error *error);
 
 /* As their namesakes of objects above. */
 int swap_client_allow_swap(struct swap_client_object *object);

@@ -51,6 +51,7 @@ static const struct member device_members[] = {
 	FLAG(swap_device_stats, "closing", SWAP_DEVICE_CLOSING),
 	FLAG(swap_device_stats, "degraded", SWAP_DEVICE_DEGRADED),
 	FLAG(swap_device_stats, "gone", SWAP_DEVICE_GONE),
+	FLAG(swap_device_stats, "discards_pages", SWAP_DEVICE_DISCARDS),
 	U64(swap_device_stats, first_block),
 	U64(swap_device_stats, size_bytes),
 	U64(swap_device_stats, used_bytes),
@@ -61,6 +62,9 @@ static const struct member device_members[] = {
 	U64(swap_device_stats, writes),
 	U64(swap_device_stats, read_errors),
 	U64(swap_device_stats, write_errors),
+	U64(swap_device_stats, discards),
+	U64(swap_device_stats, discarded_bytes),
+	U32(swap_device_stats, inflight),
 };
 
 static const struct member object_members[] = {
@@ -81,6 +85,10 @@ static const struct member object_members[] = {
 	U64(swap_object_stats, poisoned_bytes),
 	U64(swap_object_stats, reserved_bytes),
 	U64(swap_object_stats, map_bytes),
+	U64(swap_object_stats, ram_limit_bytes),
+	U64(swap_object_stats, swap_limit_bytes),
+	U64(swap_object_stats, pagein_pages),
+	U64(swap_object_stats, pageout_pages),
 };
 
 static const struct member user_members[] = {
@@ -111,6 +119,16 @@ static const struct member counter_members[] = {
 	U64(swap_counters, full_events),
 	U64(swap_counters, metadata_full_events),
 	U64(swap_counters, charges_refused),
+	U64(swap_counters, readahead_pages),
+	U64(swap_counters, readahead_used),
+	U64(swap_counters, readahead_wasted),
+	U64(swap_counters, cache_hits),
+	U64(swap_counters, refaults),
+	U64(swap_counters, pageout_fill),
+	U64(swap_counters, pagein_fill),
+	U64(swap_counters, limit_waits),
+	U64(swap_counters, async_waits),
+	U64(swap_counters, slow_transfers),
 };
 
 _Static_assert(sizeof(struct swap_counters) ==
@@ -136,8 +154,11 @@ static const struct member stats_members[] = {
 	U64(swap_stats, charged_bytes),
 	U64(swap_stats, chargeable_bytes),
 	U64(swap_stats, set_aside_bytes),
+	U64(swap_stats, cache_bytes),
 	U32(swap_stats, clients),
 	U32(swap_stats, cluster_pages),
+	U32(swap_stats, async_writes),
+	TEXT(swap_stats, io),
 	BOOL(swap_stats, almost_full),
 	BOOL(swap_stats, full),
 	BOOL(swap_stats, metadata_full),
