@@ -6,8 +6,8 @@
  *	--pager NAME	memory of that swapd; without it, anonymous memory
  *	--size SIZE	of the memory (512M)
  *	--ram SIZE	what of it fits in RAM (128M); the hot set is half of it
- *	--seconds N	how long random kinds are measured (2), after a quarter
- *			of that to warm up
+ *	--seconds N	how long random kinds are measured (2), after half of
+ *			that to warm up
  *	--seed N
  *	--quick		no verification at the end
  *
@@ -543,7 +543,7 @@ run_random(struct work *work, const struct kind *kind)
 	if (threads == NULL)
 		die("threads", strerror(ENOMEM));
 	fill(work);
-	run_threads(work, kind, threads, work->seconds / 4);
+	run_threads(work, kind, threads, work->seconds / 2);
 	count(work, &start);
 	run_threads(work, kind, threads, work->seconds);
 	print_counts(work, "work", &start, 0);
@@ -788,6 +788,9 @@ main(int argc, char **argv)
 		die("--ram, --seed", "out of range");
 	make_tables(&work);
 	connect_pager(&work);
+	/* The program itself stays in RAM, whatever the limit. */
+	if (mlockall(MCL_CURRENT) < 0)
+		die("mlockall", strerror(errno));
 	wait_for_line("ready");
 	if (work.client != NULL)
 		map_swapd(&work);
