@@ -529,6 +529,9 @@ object_poison(struct swap_object *object, uint64_t page)
 	(void)swapmap_set(object->map, page, SWAPMAP_POISON, NULL);
 	object_set_state(object, page, PAGE_POISON);
 	count(&object->core->counters.poisoned_pages, 1);
+	events_add(&object->core->events, SWAP_EVENT_PAGE_POISONED, NULL,
+		   object->id, (int)object->pid, "page %" PRIu64
+		   " has no contents", page);
 }
 
 /* ---------------------------------------------------- blocks, reservations */

@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "device.h"
+#include "events.h"
 #include "log.h"
 #include "swap.h"
 
@@ -42,6 +43,7 @@ struct space_news {
 /* Who needs both locks takes (l) first. */
 struct space {
 	struct log	 log;
+	struct events	*events;	/* constant; NULL: nobody is told */
 	pthread_mutex_t	 lock;		/* (l) */
 	struct space_dev *dev[SPACE_DEVICES_MAX]; /* (l) by priority, high
 						      first */
