@@ -723,8 +723,8 @@ object_allow_swap(struct swap_object *object)
 
 /* ----------------------------------------------------------------- queues */
 
-void
-object_enqueue(struct swap_object *object, uint64_t page)
+static void
+enqueue(struct swap_object *object, uint64_t page, struct pageq *queue)
 {
 	if (object->dead || (object->flags & SWAP_OBJECT_NOSWAP))
 		return;
@@ -737,8 +737,20 @@ object_enqueue(struct swap_object *object, uint64_t page)
 		return;
 	}
 	/* On failure page-out finds the page when it sweeps the table. */
-	if (pageq_push(&object->core->queue, object->slot, page) == 0)
+	if (pageq_push(queue, object->slot, page) == 0)
 		object->page[page] |= PAGE_QUEUED;
+}
+
+void
+object_enqueue(struct swap_object *object, uint64_t page)
+{
+	enqueue(object, page, &object->core->queue);
+}
+
+void
+object_enqueue_main(struct swap_object *object, uint64_t page)
+{
+	enqueue(object, page, &object->core->main);
 }
 
 void
