@@ -11,9 +11,11 @@
  *  H1	One request a connection, GET or HEAD; what else comes is not read.  A
  *	request with its headers fits REQUEST_BYTES or is refused.
  *  H2	A connection without traffic is closed after IDLE_SEC.
- *  H3	There are at most CONNECTIONS_MAX.  One more closes the oldest: who
- *	holds connections open, or dribbles bytes to keep them, loses those,
- *	and a client that says at once what it wants is served.
+ *  H3	There are at most CONNECTIONS_MAX.  One more closes the oldest of those
+ *	that are being answered, if they are more than half, and else of those
+ *	whose request is not there yet.  So who holds connections open, or
+ *	dribbles bytes to keep them, or does not read answers, loses those;
+ *	a client that says at once what it wants, and takes it, is served.
  *  H4	A picture is made at most once in the time that it may be cached, and
  *	each form of it is written once and shared, however many ask.
  *  H5	At most WAITING_MAX requests wait for a picture; more are told to come
@@ -255,9 +257,13 @@ static void
 close_oldest(struct http *http)
 {
 	struct connection *victim = NULL, *c;
+	unsigned nasked = 0;
 
 	for (c = http->connections; c != NULL; c = c->next)
-		if (c->fd >= 0)
+		nasked += c->fd >= 0 && c->asked_usec != 0;
+	for (c = http->connections; c != NULL; c = c->next)
+		if (c->fd >= 0 && (c->asked_usec != 0) ==
+				  (nasked > CONNECTIONS_MAX / 2))
 			victim = c;
 	if (victim == NULL)
 		return;
