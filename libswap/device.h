@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "aio.h"
+#include "latency.h"
 #include "log.h"
 #include "swap.h"
 
@@ -56,6 +58,25 @@ struct device_ops {
 struct device_counters {
 	_Atomic uint64_t reads, read_bytes, read_errors;
 	_Atomic uint64_t writes, write_bytes, write_errors;
+	_Atomic uint64_t discards, discarded_bytes;
+	_Atomic unsigned inflight;
+	struct latency	 read_time, write_time;
+};
+
+/*
+ * A transfer that goes on by itself; the caller's memory, left alone until
+ * done() is called with 0 or what device_read() would return.
+ */
+struct device_io {
+	struct aio_request request;	/* private to device.c */
+	struct device	*device;	/* private */
+	uint64_t	 base;		/* that the device's block 0 has in
+					   `block': space_start() sets it */
+	uint64_t	 block, n;
+	bool		 write;
+	void		*buf;		/* page-aligned */
+	void		(*done)(struct device_io *io, int rc);
+	void		*arg;
 };
 
 /*
@@ -106,6 +127,18 @@ const struct device_counters *device_counters(const struct device *device);
 int device_read(struct device *device, uint64_t block, void *buf, uint64_t n);
 int device_write(struct device *device, uint64_t block, const void *buf,
 		 uint64_t n);
+
+/* The same, started on @aio.  done() may be called before this returns. */
+void device_start(struct device *device, struct aio *aio,
+		  struct device_io *io);
+
+/*
+ * Does it discard blocks that become free (SWAP_DEVICE_DISCARD_PAGES, and it
+ * can)?  Then tell it of some: best effort, failures end discarding with a
+ * message.  The label is left alone.
+ */
+bool device_discards(const struct device *device);
+void device_discard(struct device *device, uint64_t block, uint64_t n);
 
 /* The device has gone: no new I/O from now on. */
 void device_orphan(struct device *device);

@@ -529,6 +529,9 @@ object_poison(struct swap_object *object, uint64_t page)
 	(void)swapmap_set(object->map, page, SWAPMAP_POISON, NULL);
 	object_set_state(object, page, PAGE_POISON);
 	count(&object->core->counters.poisoned_pages, 1);
+	events_add(&object->core->events, SWAP_EVENT_PAGE_POISONED, NULL,
+		   object->id, (int)object->pid, "page %" PRIu64
+		   " has no contents", page);
 }
 
 /* ---------------------------------------------------- blocks, reservations */
@@ -720,8 +723,8 @@ object_allow_swap(struct swap_object *object)
 
 /* ----------------------------------------------------------------- queues */
 
-void
-object_enqueue(struct swap_object *object, uint64_t page)
+static void
+enqueue(struct swap_object *object, uint64_t page, struct pageq *queue)
 {
 	if (object->dead || (object->flags & SWAP_OBJECT_NOSWAP))
 		return;
@@ -734,8 +737,20 @@ object_enqueue(struct swap_object *object, uint64_t page)
 		return;
 	}
 	/* On failure page-out finds the page when it sweeps the table. */
-	if (pageq_push(&object->core->queue, object->slot, page) == 0)
+	if (pageq_push(queue, object->slot, page) == 0)
 		object->page[page] |= PAGE_QUEUED;
+}
+
+void
+object_enqueue(struct swap_object *object, uint64_t page)
+{
+	enqueue(object, page, &object->core->queue);
+}
+
+void
+object_enqueue_main(struct swap_object *object, uint64_t page)
+{
+	enqueue(object, page, &object->core->main);
 }
 
 void

@@ -91,7 +91,9 @@
 #include "arena.h"
 #include "budget.h"
 #include "charge.h"
+#include "cache.h"
 #include "events.h"
+#include "ghost.h"
 #include "latency.h"
 #include "log.h"
 #include "pageq.h"
@@ -165,9 +167,12 @@ struct core {
 	struct counters	 counters;
 	struct latency	 fault_zero_time, fault_in_time, fault_write_time;
 	struct budget	 budget;
-	struct pageq	 queue;
+	struct pageq	 queue;		/* new pages: S3-FIFO's small queue */
+	struct pageq	 main;		/* pages that came back soon */
 	struct pageq	 cold;		/* hints: these go first */
 	struct space	 space;
+	struct cache	 cache;		/* copies of blocks */
+	struct ghost	 ghost;
 	struct object_table table;
 	struct charge	 charge;
 	struct arena_account maps;	/* what all swap maps hold */
@@ -175,6 +180,8 @@ struct core {
 	_Atomic bool	 maps_full;	/* page-out waits for map memory */
 	_Atomic uint64_t maps_full_events;
 	_Atomic unsigned cluster;	/* most pages in one I/O */
+	_Atomic unsigned async_max;	/* most writes in flight */
+	_Atomic unsigned async_writes;	/* those that there are */
 	_Atomic unsigned flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */
@@ -216,6 +223,7 @@ struct swap_object {
 	uint64_t	 nresident, nswapped, nwired, npoison; /* (l) pages */
 	uint64_t	 nreserved;	/* (l) pages */
 	uint64_t	 nblocks;	/* (l) that the map has */
+	_Atomic uint64_t pagein_pages, pageout_pages; /* (a) ever */
 	uint32_t	 nwriters;	/* (l) regions that are writable */
 	uint64_t	 charged;	/* bytes; creation, then the killer */
 	struct swap_object *source;	/* (l) a copy asks it for EMPTY pages */
@@ -367,6 +375,8 @@ void object_forget_block(struct swap_object *object, uint64_t page);
 void object_lose_reservation(struct swap_object *object, uint64_t page);
 /* Remember a resident page for page-out. */
 void object_enqueue(struct swap_object *object, uint64_t page);
+/* The same for one that has proved to be needed: it came back soon. */
+void object_enqueue_main(struct swap_object *object, uint64_t page);
 /* The same for one that shall go before all others. */
 void object_enqueue_cold(struct swap_object *object, uint64_t page);
 

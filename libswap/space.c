@@ -419,11 +419,14 @@ note_gone(struct space *s, struct space_dev *dev)
 	news = (dev->flags & SWAP_DEVICE_GONE) == 0;
 	leave_service(s, dev, SWAP_DEVICE_GONE);
 	space_leave(s);
-	if (news)
-		log_write(&s->log, SWAP_LOG_ERR,
-			  "%s: has disappeared; pages that were on it only "
-			  "are lost, and their programs get SIGBUS",
-			  device_path(dev->device));
+	if (!news)
+		return;
+	log_write(&s->log, SWAP_LOG_ERR,
+		  "%s: has disappeared; pages that were on it only are lost, "
+		  "and their programs get SIGBUS", device_path(dev->device));
+	events_add(s->events, SWAP_EVENT_DEVICE_ORPHANED,
+		   device_path(dev->device), 0, 0, "has disappeared; pages "
+		   "that were on it only are lost");
 }
 
 int

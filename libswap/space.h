@@ -14,7 +14,9 @@
 #include <stdint.h>
 
 #include "arena.h"
+#include "cache.h"
 #include "device.h"
+#include "events.h"
 #include "log.h"
 #include "swap.h"
 
@@ -42,6 +44,9 @@ struct space_news {
 /* Who needs both locks takes (l) first. */
 struct space {
 	struct log	 log;
+	struct events	*events;	/* NULL: nobody listens */
+	struct cache	*cache;		/* forgets what is allocated anew (C2);
+					   NULL: there is none */
 	pthread_mutex_t	 lock;		/* (l) */
 	struct space_dev *dev[SPACE_DEVICES_MAX]; /* (l) by priority, high
 						      first */
@@ -148,6 +153,12 @@ void space_bad(struct space *s, uint64_t block, uint64_t n);
 /* I/O on @n blocks of one device.  0 or a negative errno. */
 int space_read(struct space *s, uint64_t block, void *buf, uint64_t n);
 int space_write(struct space *s, uint64_t block, const void *buf, uint64_t n);
+
+/*
+ * Start a transfer of io->n blocks from io->block, all of one device; io->base
+ * and what is private are set here.  See device_start().
+ */
+void space_start(struct space *s, struct aio *aio, struct device_io *io);
 
 /* Is the block on a device that is closing? */
 bool space_is_closing(struct space *s, uint64_t block);
