@@ -187,6 +187,7 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	fill_metadata(core, stats);
 	fill_charge(core, stats);
 	fill_latencies(core, stats);
+	stats->async_writes = atomic_load(&core->async_writes);
 }
 
 static int

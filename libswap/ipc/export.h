@@ -74,10 +74,21 @@ json_t *export_delta(const struct export_snapshot *before,
 
 /*
  * Keep only the members that @fields names: "ram,devices.path,counters",
- * through lists too; "schema", "kind", "time" and "pager" stay in any case.
- * -ENOENT: the first name, in @ret_bad, is not in the document.
+ * through lists too.  "schema", "kind", "time" and "pager.name" stay in any
+ * case.  Errors, with a sentence: -ENOENT a name that is not in the document;
+ * -EINVAL an empty name; -ENOMEM.
  */
-int export_select(json_t *document, const char *fields, char *ret_bad,
-		  size_t len) swap_must_check;
+int export_select(json_t *document, const char *fields,
+		  struct swap_error *error) swap_must_check;
+
+/* What export_take() has to fetch for these fields; NULL: everything. */
+unsigned export_needs(const char *fields);
+
+/* A time in @usec since 1970 as RFC 3339 has it, with microseconds, in UTC. */
+#define EXPORT_TIME_LEN		32u
+void export_time(uint64_t usec, char ret_text[EXPORT_TIME_LEN]);
+
+/* An event as in the document. */
+json_t *export_event(const struct swap_event *event);
 
 #endif
