@@ -620,7 +620,7 @@ start_one(struct fault_pool *pool, struct fault_thread *t)
 }
 
 static void
-pool_init(struct fault_pool *pool, struct core *core,
+fault_pool_init(struct fault_pool *pool, struct core *core,
 	  struct region_table *regions)
 {
 	pthread_condattr_t attr;
@@ -639,7 +639,7 @@ pool_init(struct fault_pool *pool, struct core *core,
 }
 
 static void
-pool_fini(struct fault_pool *pool)
+fault_pool_fini(struct fault_pool *pool)
 {
 	pthread_cond_destroy(&pool->watch);
 	pthread_cond_destroy(&pool->crowd);
@@ -653,17 +653,17 @@ fault_pool_start(struct fault_pool *pool, struct core *core,
 {
 	int rc;
 
-	pool_init(pool, core, regions);
+	fault_pool_init(pool, core, regions);
 	pool->thread = calloc(nthreads, sizeof(*pool->thread));
 	rc = pool->thread == NULL ? -ENOMEM : watch_stop(pool);
 	if (rc < 0) {
-		pool_fini(pool);
+		fault_pool_fini(pool);
 		return rc;
 	}
 	rc = thread_start(&pool->watcher, watch_main, pool);
 	if (rc < 0) {
 		close(pool->stop_fd);
-		pool_fini(pool);
+		fault_pool_fini(pool);
 		return rc;
 	}
 	for (unsigned i = 0; i < nthreads && rc == 0; i++) {
@@ -698,5 +698,5 @@ fault_pool_stop(struct fault_pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 	pthread_join(pool->watcher, NULL);
 	close(pool->stop_fd);
-	pool_fini(pool);
+	fault_pool_fini(pool);
 }
