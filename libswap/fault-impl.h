@@ -107,6 +107,8 @@ uint32_t fault_window(struct core *core, uint32_t most);
 void fault_ready(struct fault_thread *t);
 /* Finish what has ended; how many. */
 unsigned fault_reap(struct fault_thread *t);
+/* Wait for at least one to end, or for a while; finish it. */
+void fault_wait(struct fault_thread *t);
 /* Wait until nothing is in flight. */
 void fault_drain(struct fault_thread *t);
 

@@ -42,6 +42,7 @@
 #define STEP_COVERED	8	/* steps whose pages are read in one piece */
 #define PAGEIN_MAX	64u	/* pages of one read: bits in a word */
 #define AHEAD_SPARE	8u	/* reads that are left for faults */
+#define WAIT_USEC	UINT64_C(1000000) /* then look, and wait again */
 
 /* ----------------------------------------------------------------- windows */
 
@@ -622,13 +623,19 @@ fault_reap(struct fault_thread *t)
 	return finish_done(t);
 }
 
+void
+fault_wait(struct fault_thread *t)
+{
+	if (t->done == NULL)
+		aio_wait(t->aio, WAIT_USEC);
+	finish_done(t);
+}
+
 static void
 wait_one(struct fault_thread *t)
 {
 	fault_crowd(t);
-	if (t->done == NULL)
-		aio_wait(t->aio, UINT64_C(1000000));
-	finish_done(t);
+	fault_wait(t);
 }
 
 void

@@ -469,9 +469,16 @@ unblock(struct fault_thread *t)
 static void
 next_region(struct fault_thread *t, int timeout)
 {
+	struct fault_pool *pool = t->pool;
 	struct epoll_event event;
+	int n;
 
-	if (epoll_wait(t->pool->regions->epoll, &event, 1, timeout) < 1)
+	if (timeout != 0)
+		atomic_fetch_add(&pool->listeners, 1);
+	n = epoll_wait(pool->regions->epoll, &event, 1, timeout);
+	if (timeout != 0)
+		atomic_fetch_sub(&pool->listeners, 1);
+	if (n < 1)
 		return;
 	if (event.data.u64 == 0)
 		return;		/* the end: see fault_main() */
@@ -497,19 +504,29 @@ spin(struct fault_thread *t)
 	return ended;
 }
 
-/* Wait for the end of a read, or for a fault. */
+/*
+ * Wait for the end of a read, and for a fault, too, unless another thread does
+ * that: one that stops listening will look before it waits again.
+ */
 static void
-wait_both(struct fault_thread *t)
+wait_for_reads(struct fault_thread *t)
 {
+	struct fault_pool *pool = t->pool;
 	struct pollfd p[2] = {
 		{ .fd = aio_fd(t->aio), .events = POLLIN },
-		{ .fd = t->pool->regions->epoll, .events = POLLIN },
+		{ .fd = pool->regions->epoll, .events = POLLIN },
 	};
 
 	if (t->solo && t->cpu >= 0 && t->nasked > 0 &&
 	    t->burst >= BURST_MIN && t->read_nsec < SPIN_NSEC && spin(t))
 		return;
-	poll(p, 2, -1);
+	if (atomic_fetch_add(&pool->listeners, 1) == 0 || t->solo) {
+		poll(p, 2, -1);
+		atomic_fetch_sub(&pool->listeners, 1);
+	} else {
+		atomic_fetch_sub(&pool->listeners, 1);
+		fault_wait(t);
+	}
 }
 
 /* Others have their turn, if it goes on and on with one region. */
@@ -558,7 +575,7 @@ fault_main(void *arg)
 		t->misses = woke || n > 0 ? t->misses : t->misses + 1;
 		be_fair(t, &batches);
 		if (n == 0 && t->key == 0 && t->inflight > 0)
-			wait_both(t);
+			wait_for_reads(t);
 	}
 	fault_drain(t);
 	wake_all(t);

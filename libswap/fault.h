@@ -32,6 +32,7 @@ struct fault_pool {
 	_Atomic int	 tid;		/* (a) the thread that faults, ... */
 	_Atomic int	 score;		/* (a) ... how surely alone */
 	_Atomic uint64_t crowd_until;	/* (a) no solo before, nsec */
+	_Atomic unsigned listeners;	/* (a) threads that wait for faults */
 	pthread_t	 watcher;
 	_Atomic bool	 watching;	/* (a) it looks now and then */
 	struct fault_thread *seen;	/* (w) who was solo at its last look, */

@@ -42,10 +42,10 @@ follow_bind(const struct follow *follow, pid_t tid, int cpu)
 	if (cpu < 0)
 		return sched_setaffinity(tid, sizeof(follow->cpus),
 					 &follow->cpus) < 0 ? -errno : 0;
-	if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &follow->cpus))
+	if (cpu >= CPU_SETSIZE || !CPU_ISSET((unsigned)cpu, &follow->cpus))
 		return -EINVAL;
 	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
+	CPU_SET((unsigned)cpu, &one);
 	return sched_setaffinity(tid, sizeof(one), &one) < 0 ? -errno : 0;
 }
 
