@@ -31,9 +31,10 @@
 #define GAP		8	/* pages that a sequential reader may skip */
 #define STEPS_GAP	2	/* the same, in larger steps */
 #define PROBE_PAGES	4u
-#define PROBE_MIN	32u	/* faults between two probes */
+#define PROBE_MIN	31u	/* faults between two probes */
 #define PROBE_MAX	1024u
 #define TRIED_MIN	36u	/* pages before judging */
+#define WORTH		8u	/* pages read for one that is touched */
 
 static uint32_t
 min_u32(uint32_t a, uint32_t b)
@@ -151,7 +152,7 @@ begin(struct readahead *ra, int64_t page, int64_t step, uint32_t most,
 static void
 judge(struct readahead *ra)
 {
-	if (4 * ra->found >= ra->tried) {
+	if (WORTH * ra->found >= ra->tried) {
 		ra->around = min_u32(ra->around == 0 ? PROBE_PAGES :
 				     2 * ra->around, RA_AROUND_MAX);
 		ra->interval = PROBE_MIN;
