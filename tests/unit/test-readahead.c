@@ -62,9 +62,14 @@ touch(struct play *p, uint64_t page)
 	ra_fault(&p->ra, page, p->most, &plan);
 	assert_in_range(plan.now, 1, p->most > 1 ? p->most : 1);
 	assert_true(plan.ahead <= p->most);
-	p->waits += !p->asked[page];
-	if (p->asked[page] && plan.step == 0)
-		ra_around_used(&p->ra);
+	if (p->asked[page]) {
+		/* Read before, and kept: no read, and none around it. */
+		plan.around = 0;
+		if (plan.step == 0)
+			ra_around_used(&p->ra);
+	} else {
+		p->waits++;
+	}
 	for (uint32_t i = 0; i < plan.now; i++, at += plan.step)
 		bring(p, at, true);
 	for (uint32_t i = 0; i < plan.ahead; i++, at += plan.step)
