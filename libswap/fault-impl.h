@@ -67,7 +67,7 @@ struct fault_thread {
 	bool		 spare_used;
 	struct pagein	*pagein;	/* all, PAGEINS_MAX */
 	struct pagein	*free, *done;
-	unsigned	 nasked;	/* in flight that a fault waits for */
+	_Atomic unsigned nasked;	/* in flight that a fault waits for */
 	uint64_t	 read_nsec;	/* how long these take, about */
 
 	/* See fault-pool.c. */

@@ -22,8 +22,9 @@
  *	H2  The watcher, a thread of normal policy, looks every few milliseconds
  *	    as long as this is done.  One that has not come back it makes normal
  *	    again, from outside, on any core.  If there are unread faults, or
- *	    reads in flight, then all threads take faults from there on (CROWD),
- *	    for a while, and the longer the sooner that happens again.
+ *	    reads that a fault waits for, then all threads take faults from
+ *	    there on (CROWD), for a while, and the longer the sooner that
+ *	    happens again.
  *	H3  Before a solo thread waits for anything else it lets the crowd in.
  *	H4  When faults stop so do the watcher and its looks, after making the
  *	    solo thread free of its core.
@@ -243,7 +244,7 @@ is_waited_for(struct fault_thread *t)
 		region_rewatch(region);
 		region_exit(region);
 	}
-	return atomic_load(&t->inflight) > 0 || is_readable(regions->epoll);
+	return atomic_load(&t->nasked) > 0 || is_readable(regions->epoll);
 }
 
 /* A thread that has not come back: see H2. */

@@ -21,7 +21,7 @@ struct fault_pool {
 	struct region_table *regions;
 	struct follow	 follow;	/* (c) what is allowed */
 	int		 stop_fd;	/* eventfd: readable when ending */
-	unsigned	 nthreads;
+	_Atomic unsigned nthreads;	/* (a) */
 	struct fault_thread *thread;
 	pthread_mutex_t	 lock;
 	pthread_cond_t	 crowd;		/* (l) there is no solo thread any more */
