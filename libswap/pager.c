@@ -191,7 +191,13 @@ core_init(struct core *core, const struct swap_pager_config *config,
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
 	pageq_init(&core->queue);
+	pageq_init(&core->main);
 	pageq_init(&core->cold);
+	if (cache_init(&core->cache, &core->counters.readahead_wasted) ||
+	    cache_resize(&core->cache, cache_size_for(core->budget.limit)) ||
+	    ghost_init(&core->ghost))
+		return -ENOMEM;
+	ghost_set_span(&core->ghost, core->budget.limit);
 	object_table_init(&core->table);
 	return 0;
 }
