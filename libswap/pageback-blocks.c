@@ -847,7 +847,6 @@ emptier_init(struct emptier *e, struct pageback_sweep *sweep)
 	}
 	e->index.poll = sweep->poll;
 	e->index.arg = sweep->arg;
-	aio_use_memory(e->aio, buf, (size_t)JOBS * JOB_BYTES);
 	for (unsigned i = 0; i < JOBS; i++) {
 		e->job[i].e = e;
 		e->job[i].buf = buf + (size_t)i * JOB_BYTES;
