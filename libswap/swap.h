@@ -232,6 +232,32 @@ int swap_device_detach(struct swap_pager *pager, const char *spec,
 		       swap_progress_fn *progress, void *arg,
 		       struct swap_error *error);
 
+/* One of several devices to be detached together. */
+struct swap_detach {
+	const char	*spec;
+	/* What has become of it, filled by swap_devices_detach(): */
+	struct swap_progress progress;
+	int		 finished;	/* detached, or in service again */
+	struct swap_error error;	/* code 0: detached */
+};
+typedef int swap_detach_fn(void *arg, const struct swap_detach detach[],
+			   size_t n);
+
+/*
+ * The same for several devices at once.  What they hold must fit in RAM and the
+ * devices that stay, all of it together; a device with which it does not is
+ * left out.  Nothing goes from one of them to another, they are read at the
+ * same time, and one that cannot be detached does not keep the others.
+ *
+ * @n         1 to 256
+ * @progress  as above, for all; those that are finished are not stopped
+ *
+ * 0: all are detached; else the error of the first that is not.  -EINVAL @n;
+ * -ENOMEM no memory for the operation itself: all have that error then.
+ */
+int swap_devices_detach(struct swap_pager *pager, struct swap_detach detach[],
+			size_t n, swap_detach_fn *progress, void *arg);
+
 /* ---------------------------------------------------------------- objects */
 
 struct swap_object;
