@@ -24,8 +24,8 @@
 /* What a pipe gets: nothing is left out, nothing is cut. */
 #define WIDTH_PIPE	200u
 #define WIDTH_LEAST	40u
-/* The map is as wide as it is on an ordinary terminal. */
-#define WIDTH_MAP	80u
+/* Tables are as wide as that, the rest as on an ordinary terminal. */
+#define WIDTH_TEXT	80u
 /* No map needs to be drawn oftener. */
 #define DRAWINGS	4u
 
@@ -53,7 +53,6 @@ draw_title(const struct picture *picture, struct canvas *canvas)
 			   now->version, now->pid,
 			   figure_span(now->uptime_usec, up, sizeof(up)),
 			   now->clients, now->clients == 1 ? "" : "s");
-	canvas->nrows++;
 }
 
 static void
@@ -113,8 +112,8 @@ print_views(const struct options *options, struct scene *scene,
 		if (options->views != 0 && (options->views & (1u << i)) == 0)
 			continue;
 		r = draw_view(scene, picture, source, views[i], &canvas,
-			      i == VIEW_MAP ? (unsigned)min_u64(cols,
-						WIDTH_MAP) : cols);
+			      i == VIEW_DEVICES || i == VIEW_OBJECTS ? cols :
+			      (unsigned)min_u64(cols, WIDTH_TEXT));
 		if (r == 0 && canvas.nrows > 0) {
 			putchar('\n');
 			canvas_write(&canvas, stdout);

@@ -184,8 +184,8 @@ draw_bar_line(struct app *app, unsigned row, unsigned col)
 {
 	const struct swap_progress *last = &app->off_state.progress.last;
 
-	draw_bar(&app->canvas, row, col, BAR_MAX, STYLE_BOX, last->done_bytes,
-		 last->total_bytes);
+	draw_gauge(&app->canvas, row, col, BAR_MAX, STYLE_BOX,
+		   last->done_bytes, last->total_bytes);
 	(void)canvas_print(&app->canvas, row, col + BAR_MAX + 1, 5, STYLE_BOX,
 			   "%3u%%", figure_percent(last->done_bytes,
 						   last->total_bytes));

@@ -83,11 +83,19 @@ draw_bar(struct canvas *canvas, unsigned row, unsigned col, unsigned width,
 		n = n / 8 * 8;
 	if (n == 0 && part > 0 && width > 0)
 		n = canvas->utf8 ? 1 : 8;
-	canvas_fill(canvas, row, col, width, STYLE_FREE, g->rest);
 	canvas_fill(canvas, row, col, (unsigned)(n / 8), style, g->eighth[8]);
 	if (n % 8 > 0)
 		(void)canvas_text(canvas, row, col + (unsigned)(n / 8), 1,
 				  style, g->eighth[n % 8]);
+}
+
+void
+draw_gauge(struct canvas *canvas, unsigned row, unsigned col, unsigned width,
+	   enum style style, uint64_t part, uint64_t whole)
+{
+	canvas_fill(canvas, row, col, width, STYLE_FREE,
+		    glyphs_of(canvas->utf8)->rest);
+	draw_bar(canvas, row, col, width, style, part, whole);
 }
 
 void

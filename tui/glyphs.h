@@ -36,10 +36,16 @@ const struct glyphs *glyphs_of(bool utf8);
 enum shade shade_of(uint64_t nblocks, uint64_t nfree);
 enum style shade_style(enum shade shade);
 
-/* A bar of @width columns; what is not nothing, or not quite full, shows. */
+/*
+ * A bar of at most @width columns; what is not nothing shows.  A meter shows
+ * the rest of the whole too.
+ */
 void draw_bar(struct canvas *canvas, unsigned row, unsigned col,
 	      unsigned width, enum style style, uint64_t part,
 	      uint64_t whole);
+void draw_gauge(struct canvas *canvas, unsigned row, unsigned col,
+		unsigned width, enum style style, uint64_t part,
+		uint64_t whole);
 
 /* A heading with a line behind it, as wide as @cols, and words at its end. */
 void draw_heading(struct canvas *canvas, unsigned row, unsigned col,

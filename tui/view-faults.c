@@ -75,12 +75,15 @@ draw_kinds(const struct scene *scene, struct canvas *canvas,
 	for (unsigned i = 0; i < columns; i++) {
 		unsigned col = area->col + i * (width + 3);
 
-		draw_heading(canvas, area->row, col, width, STYLE_BOTH,
-			     i == 0 ? "Faults" : "", "");
-		(void)canvas_text(canvas, area->row, col + LABEL - 5, 8,
-				  STYLE_STRONG, "a second");
+		const struct area line = { area->row, col, 1, width };
+
+		canvas_restyle(canvas, &line, STYLE_COLUMNS);
+		(void)canvas_text(canvas, area->row, col, width,
+				  STYLE_COLUMNS, i == 0 ? "FAULTS" : "");
+		canvas_right(canvas, area->row, col + LABEL - 5, 8,
+			     STYLE_COLUMNS, "PER SEC");
 		canvas_right(canvas, area->row, col + LABEL + 3, 15,
-			     STYLE_DIM, " in all");
+			     STYLE_COLUMNS, "IN ALL");
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
 		draw_kind(scene, canvas, area->row + 1 + i % lines,
@@ -107,8 +110,8 @@ draw_ahead(const struct scene *scene, struct canvas *canvas,
 				  STYLE_DIM, "no page yet");
 		return 1;
 	}
-	draw_bar(canvas, area->row, col, bar, STYLE_IN, c->readahead_used,
-		 decided);
+	draw_gauge(canvas, area->row, col, bar, STYLE_IN, c->readahead_used,
+		   decided);
 	col += bar > 0 ? bar + 1 : 0;
 	(void)canvas_print(canvas, area->row, col, area->cols, STYLE_PLAIN,
 			   "%3u%% used: %s of %s pages, %s in vain",

@@ -249,14 +249,18 @@ draw_pane_heading(const struct scene *scene, struct canvas *canvas,
 	const struct swap_device_stats *d = device_of(scene, place->path);
 	unsigned col = pane->grid.col - OFFSET_WIDTH;
 	unsigned cols = pane->grid.cols + OFFSET_WIDTH;
-	char words[FIGURE_LEN * 2], zoom[FIGURE_LEN] = "", name[256];
+	char words[FIGURE_LEN * 3], zoom[FIGURE_LEN] = "", name[256];
+	char which[FIGURE_LEN] = "";
 
 	if (place->span > 0 && place->span < place->nblocks)
 		format_cut(zoom, sizeof(zoom), " %s%" PRIu64,
 			   glyphs_of(canvas->utf8)->times,
 			   (place->nblocks + place->span / 2) / place->span);
-	format_cut(words, sizeof(words), "%u%%%s", d == NULL ? 0 :
-		   figure_percent(d->used_bytes, d->size_bytes), zoom);
+	if (scene->screen && scene->map.npanes < scene->map.nplaces)
+		format_cut(which, sizeof(which), "  %u/%u", pane->place + 1,
+			   scene->map.nplaces);
+	format_cut(words, sizeof(words), "%u%%%s%s", d == NULL ? 0 :
+		   figure_percent(d->used_bytes, d->size_bytes), zoom, which);
 	figure_name(place->path, cols > strlen(words) + 6 ?
 		    cols - strlen(words) - 6 : 4, canvas->utf8, name,
 		    sizeof(name));

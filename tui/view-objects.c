@@ -29,12 +29,12 @@ static const struct column columns[] = {
 	[COLUMN_PID] = { "PID", 7, false, true, 2 },
 	[COLUMN_COMMAND] = { "COMMAND", 15, false, false, 5 },
 	[COLUMN_SIZE] = { "SIZE", 6, false, true, 0 },
-	[COLUMN_RESIDENT] = { "RESIDENT", 8, false, true, 0 },
-	[COLUMN_SWAPPED] = { "SWAPPED", 7, false, true, 0 },
-	[COLUMN_OUT] = { "OUT%", 4, false, true, 3 },
+	[COLUMN_RESIDENT] = { "RESIDENT", 9, false, true, 0 },
+	[COLUMN_SWAPPED] = { "SWAPPED", 8, false, true, 0 },
+	[COLUMN_OUT] = { "OUT%", 5, false, true, 3 },
 	[COLUMN_IN_RATE] = { "IN/s", 5, false, true, 6 },
-	[COLUMN_OUT_RATE] = { "OUT/s", 5, false, true, 6 },
-	[COLUMN_WIRED] = { "WIRED", 5, false, true, 8 },
+	[COLUMN_OUT_RATE] = { "OUT/s", 6, false, true, 6 },
+	[COLUMN_WIRED] = { "WIRED", 6, false, true, 8 },
 	[COLUMN_MAP] = { "MAP", 5, false, false, 9 },
 };
 

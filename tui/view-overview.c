@@ -36,9 +36,8 @@ draw_meter(struct canvas *canvas, const struct area *area, unsigned row,
 	(void)canvas_text(canvas, row, col, LABEL, STYLE_HEADING, label);
 	col += LABEL;
 	if (bar > 0) {
-		draw_bar(canvas, row, col, bar,
-			 part >= whole - whole / 20 ? STYLE_OUT : STYLE_IN,
-			 part, whole);
+		draw_gauge(canvas, row, col, bar, part >= whole - whole / 20 ?
+			   STYLE_OUT : STYLE_IN, part, whole);
 		col += bar + 1;
 	}
 	(void)canvas_print(canvas, row, col, 4, STYLE_STRONG, "%3u%%",
