@@ -209,6 +209,20 @@ int space_map(struct space *s, const char *spec, size_t ncells,
 	      unsigned cluster, struct swap_device_map *ret_map,
 	      struct swap_error *error);
 
+/*
+ * As swap_pager_range(), under the lock for one window at a time too.
+ */
+int space_range(struct space *s, const char *spec, uint64_t first,
+		uint64_t nblocks, size_t ncells,
+		struct swap_range_cell cells[], struct swap_error *error);
+/*
+ * Where a device's blocks are in the space; as space_range() otherwise, with
+ * its errors.
+ */
+int space_range_find(struct space *s, const char *spec, uint64_t first,
+		     uint64_t nblocks, uint64_t *ret_block,
+		     struct swap_error *error);
+
 /* The device table as a successor finds it: one record a device. */
 struct space_record {
 	_Atomic uint32_t in_use;	/* set last, cleared first */
