@@ -132,29 +132,6 @@ __wrap_device_start(struct device *device, struct aio *aio,
 		__real_device_start(device, aio, io);
 }
 
-/* What the two above do, for a transfer that goes on by itself. */
-void
-__wrap_device_start(struct device *device, struct aio *aio,
-		    struct device_io *io)
-{
-	uint64_t block = io->block - io->base;
-	unsigned slow = io->write ? fault.write_slow : fault.read_slow;
-	bool bad = io->write ?
-		touches(block, io->n, fault.write_lo, fault.write_hi) :
-		touches(block, io->n, fault.read_lo, fault.read_hi);
-
-	jitter();
-	if (slow > 0)
-		usleep(slow);
-	if (!io->write && atomic_exchange(&fault.vanish, false))
-		device_orphan(device);
-	fault.write_hits += io->write && bad;
-	if (bad)
-		io->done(io, -EIO);
-	else
-		__real_device_start(device, aio, io);
-}
-
 int
 __wrap_pwrite_full(int fd, const void *buf, size_t len, off_t offset)
 {
