@@ -30,6 +30,7 @@
 #include "exporter-gather.h"
 #include "exporter-http.h"
 #include "exporter-listen.h"
+#include "ipc/openmetrics.h"
 #include "ipc/path.h"
 #include "notify.h"
 #include "swap.h"
@@ -61,7 +62,7 @@ struct exporter {
 static const char usage_text[] =
 "usage: swap_exporter [-p PAGER]... [--listen ADDRESS:PORT] [--objects]\n"
 "                     [--cache SECONDS] [--timeout SECONDS] [--user NAME]\n"
-"       swap_exporter --help | --version\n";
+"       swap_exporter --list | --help | --version\n";
 
 static const char help_text[] =
 "\n"
@@ -77,7 +78,8 @@ static const char help_text[] =
 "  --objects            series for each object, too\n"
 "  --cache SECONDS      how old figures may be: 0..60 (1)\n"
 "  --timeout SECONDS    how long a pager may take to answer: 1..60 (5)\n"
-"  --user NAME          become this user once it listens; for root\n";
+"  --user NAME          become this user once it listens; for root\n"
+"  --list               print what is measured: name, type, unit, meaning\n";
 
 static void swap_printf(1, 2)
 say(const char *fmt, ...)
@@ -177,7 +179,7 @@ listen_option(struct exporter *e, const char *value)
 
 enum option_code {
 	OPT_LISTEN = 256, OPT_OBJECTS, OPT_CACHE, OPT_TIMEOUT, OPT_USER,
-	OPT_VERSION, OPT_HELP,
+	OPT_LIST, OPT_VERSION, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -187,10 +189,24 @@ static const struct option long_options[] = {
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "user", required_argument, NULL, OPT_USER },
+	{ "list", no_argument, NULL, OPT_LIST },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int
+list_families(void)
+{
+	int r = openmetrics_list(stdout);
+
+	if (r == 0 && fflush(stdout) != 0)
+		r = -errno;
+	if (r == 0)
+		return EXIT_SUCCESS;
+	say("cannot write the list: %s", strerror(-r));
+	return EXIT_FAILURE;
+}
 
 static void
 take_option(struct exporter *e, int option, const char *value)
@@ -214,6 +230,8 @@ take_option(struct exporter *e, int option, const char *value)
 	case OPT_USER:
 		e->user = value;
 		break;
+	case OPT_LIST:
+		exit(list_families());
 	case OPT_VERSION:
 		printf("swap_exporter %s\n", SWAP_VERSION);
 		exit(EXIT_SUCCESS);
