@@ -78,19 +78,12 @@ space_totals(struct space *s, struct space_totals *ret)
 	space_leave(s);
 }
 
+/* The counters only grow, whoever reads them. */
 static void
-dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
+dev_io_stats(const struct device *device, struct swap_device_stats *st)
 {
-	const struct device_counters *io = device_counters(dev->device);
+	const struct device_counters *io = device_counters(device);
 
-	format_cut(st->path, sizeof(st->path), "%s", device_path(dev->device));
-	format_cut(st->type, sizeof(st->type), "%s", device_type(dev->device));
-	st->priority = dev->priority;
-	st->flags = dev->flags;
-	st->first_block = dev->first;
-	st->size_bytes = space_dev_usable(dev) * page_bytes();
-	st->used_bytes = dev->used * page_bytes();
-	st->bad_bytes = dev->bad * page_bytes();
 	st->read_bytes = atomic_load(&io->read_bytes);
 	st->written_bytes = atomic_load(&io->write_bytes);
 	st->reads = atomic_load(&io->reads);
@@ -102,6 +95,20 @@ dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
 	st->inflight = atomic_load(&io->inflight);
 	latency_read(&io->read_time, &st->read_time);
 	latency_read(&io->write_time, &st->write_time);
+}
+
+static void
+dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
+{
+	format_cut(st->path, sizeof(st->path), "%s", device_path(dev->device));
+	format_cut(st->type, sizeof(st->type), "%s", device_type(dev->device));
+	st->priority = dev->priority;
+	st->flags = dev->flags;
+	st->first_block = dev->first;
+	st->size_bytes = space_dev_usable(dev) * page_bytes();
+	st->used_bytes = dev->used * page_bytes();
+	st->bad_bytes = dev->bad * page_bytes();
+	dev_io_stats(dev->device, st);
 }
 
 int

@@ -131,6 +131,9 @@ dev_gone(void *arg)
 	log_write(&s->log, SWAP_LOG_ERR,
 		  "%s: has disappeared; pages that were on it only are lost, "
 		  "and their programs get SIGBUS", device_path(dev->device));
+	events_add(s->events, SWAP_EVENT_DEVICE_ORPHANED,
+		   device_path(dev->device), 0, 0, "has disappeared; pages "
+		   "that were on it only are lost");
 }
 
 /* --------------------------------------------------------------- attach */
