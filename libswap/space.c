@@ -344,13 +344,25 @@ space_not_attached(const char *spec, struct swap_error *error)
 		"is", spec);
 }
 
+/* Lock held.  What closing devices hold. */
+static uint64_t
+closing_used(const struct space *s)
+{
+	uint64_t used = 0;
+
+	for (unsigned i = 0; i < s->ndev; i++)
+		if (space_dev_closing(s->dev[i]))
+			used += s->dev[i]->used;
+	return used;
+}
+
 /* Lock held. */
 static int
 close_check(struct space *s, struct space_dev *dev, const char *spec,
 	    uint64_t swapped_pages, uint64_t spare_pages,
 	    struct swap_error *error)
 {
-	uint64_t others, need;
+	uint64_t others, need, also;
 	char holds[32], fits[32];
 
 	if (dev == NULL)
@@ -369,13 +381,15 @@ close_check(struct space *s, struct space_dev *dev, const char *spec,
 	 * that on Linux too.  What counts is what it holds that is not in
 	 * RAM as well.
 	 */
-	need = min_u64(dev->used, swapped_pages);
-	if (need == 0 || need <= spare_pages + others)
+	also = closing_used(s);
+	need = min_u64(dev->used + also, swapped_pages);
+	if (dev->used == 0 || need <= spare_pages + others)
 		return 0;
 	return error_set(error, -ENOMEM,
-		"%s: holds %s, and only %s fit in free RAM and the other "
+		"%s: %s %s, and only %s fit in free RAM and the other "
 		"devices; attach another device or raise the RAM budget first",
-		spec, format_size(need * page_bytes(), holds, sizeof(holds)),
+		spec, also == 0 ? "holds" :
+		"together with what is being turned off already it holds", format_size(need * page_bytes(), holds, sizeof(holds)),
 		format_size((spare_pages + others) * page_bytes(), fits,
 			    sizeof(fits)));
 }
@@ -459,6 +473,22 @@ uint64_t
 space_dev_end(const struct space_dev *dev)
 {
 	return dev->end;
+}
+
+bool
+space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
+		uint64_t *ret_end)
+{
+	bool found;
+
+	space_enter(s);
+	found = i < s->ndev;
+	if (found) {
+		*ret_first = s->dev[i]->first;
+		*ret_end = s->dev[i]->end;
+	}
+	space_leave(s);
+	return found;
 }
 
 const char *

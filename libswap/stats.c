@@ -188,6 +188,9 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	fill_charge(core, stats);
 	fill_latencies(core, stats);
 	stats->async_writes = atomic_load(&core->async_writes);
+	pthread_mutex_lock(&core->cache.lock);
+	stats->cache_bytes = (uint64_t)core->cache.nframes << shift;
+	pthread_mutex_unlock(&core->cache.lock);
 }
 
 static int
