@@ -183,6 +183,7 @@ core_init(struct core *core, const struct swap_pager_config *config,
 				 "", strerror(-rc));
 	}
 	core->space.events = &core->events;
+	core->space.slow_transfers = &core->counters.slow_transfers;
 	core->space.refilled = space_refilled;
 	core->space.refilled_arg = core;
 	budget_init(&core->budget, config->ram_bytes >> page_shift(),
