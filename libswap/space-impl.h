@@ -7,6 +7,7 @@
 #include "space.h"
 
 struct space_dev {
+	struct space	*space;
 	struct device	*device;
 	struct blist	*blist;		/* (l) */
 	uint64_t	 serial;	/* never used again */

@@ -97,6 +97,11 @@ dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
 	st->writes = atomic_load(&io->writes);
 	st->read_errors = atomic_load(&io->read_errors);
 	st->write_errors = atomic_load(&io->write_errors);
+	st->discards = atomic_load(&io->discards);
+	st->discarded_bytes = atomic_load(&io->discarded_bytes);
+	st->inflight = atomic_load(&io->inflight);
+	latency_read(&io->read_time, &st->read_time);
+	latency_read(&io->write_time, &st->write_time);
 }
 
 int
