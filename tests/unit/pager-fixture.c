@@ -30,6 +30,8 @@ int __real_device_read(struct device *, uint64_t, void *, uint64_t);
 int __wrap_device_read(struct device *, uint64_t, void *, uint64_t);
 int __real_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __wrap_device_write(struct device *, uint64_t, const void *, uint64_t);
+void __real_device_start(struct device *, struct aio *, struct device_io *);
+void __wrap_device_start(struct device *, struct aio *, struct device_io *);
 int __real_pwrite_full(int, const void *, size_t, off_t);
 int __wrap_pwrite_full(int, const void *, size_t, off_t);
 int __real_madvise(void *, size_t, int);
@@ -80,32 +82,60 @@ jitter(void)
 		usleep((useconds_t)(r >> 8) % 50);
 }
 
-int
-__wrap_device_read(struct device *device, uint64_t block, void *buf,
-		   uint64_t n)
+/* Before a read, or a write.  -EIO, or 0. */
+static int
+before_read(struct device *device, uint64_t block, uint64_t n)
 {
 	jitter();
 	if (fault.read_slow > 0)
 		usleep(fault.read_slow);
 	if (atomic_exchange(&fault.vanish, false))
 		device_orphan(device);
-	if (touches(block, n, fault.read_lo, fault.read_hi))
-		return -EIO;
-	return __real_device_read(device, block, buf, n);
+	return touches(block, n, fault.read_lo, fault.read_hi) ? -EIO : 0;
+}
+
+static int
+before_write(uint64_t block, uint64_t n)
+{
+	jitter();
+	if (fault.write_slow > 0)
+		usleep(fault.write_slow);
+	if (!touches(block, n, fault.write_lo, fault.write_hi))
+		return 0;
+	fault.write_hits++;
+	return -EIO;
+}
+
+int
+__wrap_device_read(struct device *device, uint64_t block, void *buf,
+		   uint64_t n)
+{
+	int rc = before_read(device, block, n);
+
+	return rc < 0 ? rc : __real_device_read(device, block, buf, n);
 }
 
 int
 __wrap_device_write(struct device *device, uint64_t block, const void *buf,
 		    uint64_t n)
 {
-	jitter();
-	if (fault.write_slow > 0)
-		usleep(fault.write_slow);
-	if (touches(block, n, fault.write_lo, fault.write_hi)) {
-		fault.write_hits++;
-		return -EIO;
-	}
-	return __real_device_write(device, block, buf, n);
+	int rc = before_write(block, n);
+
+	return rc < 0 ? rc : __real_device_write(device, block, buf, n);
+}
+
+void
+__wrap_device_start(struct device *device, struct aio *aio,
+		    struct device_io *io)
+{
+	uint64_t block = io->block - io->base;
+	int rc = io->write ? before_write(block, io->n) :
+		 before_read(device, block, io->n);
+
+	if (rc < 0)
+		io->done(io, rc);
+	else
+		__real_device_start(device, aio, io);
 }
 
 int
@@ -282,6 +312,17 @@ check_ok(int rc, const struct swap_error *error)
 }
 
 unsigned cluster;
+bool exact_ram;
+
+uint64_t
+ram_for(uint64_t bytes)
+{
+	uint64_t ram = bytes;
+
+	while (ram - cache_size_for(ram / PAGE) * (uint64_t)PAGE < bytes)
+		ram = bytes + cache_size_for(ram / PAGE) * (uint64_t)PAGE;
+	return ram;
+}
 
 struct env *
 env_new(uint64_t ram, unsigned flags)
@@ -305,7 +346,7 @@ env_new(uint64_t ram, unsigned flags)
 		snprintf(env->device[i], sizeof(env->device[i]), "%s/%u",
 			 env->dir, i);
 	swap_pager_config_init(&config);
-	config.ram_bytes = ram;
+	config.ram_bytes = exact_ram ? ram : ram_for(ram);
 	config.flags = flags;
 	config.fault_threads = THREADS;
 	config.cluster_pages = cluster;
