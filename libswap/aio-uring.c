@@ -3,14 +3,15 @@
  * Transfers by io_uring.
  *
  * The ring is made for one thread (IORING_SETUP_SINGLE_ISSUER), which does the
- * kernel's part of a completion itself when it comes to look
- * (IORING_SETUP_DEFER_TASKRUN): no interrupt between processors, and no signal
- * that ends an epoll_wait() early.  Until then the kernel says in the ring's
- * memory that there is something to do (IORING_SETUP_TASKRUN_FLAG), so looking
- * costs two loads, and entering the kernel happens only where it has something
- * for us; the ring's descriptor is readable meanwhile.  The ring starts
- * disabled, and belongs to the thread that enables it by its first transfer.
- * A kernel that does not know all of this gets a plain ring.
+ * kernel's part of a completion when it enters the kernel anyway, or sleeps
+ * there (IORING_SETUP_COOP_TASKRUN): no interrupt between processors.  Until
+ * then the kernel says in the ring's memory that there is something to do
+ * (IORING_SETUP_TASKRUN_FLAG), so looking costs two loads, and entering the
+ * kernel happens only where it has something for us.  Putting it off further
+ * (IORING_SETUP_DEFER_TASKRUN) would not do: who sleeps in poll(2) on the ring
+ * then is not woken.  The ring starts disabled, and belongs to the thread that
+ * enables it by its first transfer.  A kernel that does not know all of this
+ * gets a plain ring.
  *
  *	U1  A transfer has one entry in the submission queue, and one in the
  *	    completion queue.  At most depth are with us, and the queues hold
@@ -206,7 +207,7 @@ ring_init(struct aio_uring *u, unsigned depth)
 	int rc = io_uring_queue_init(depth, &u->ring,
 				     IORING_SETUP_R_DISABLED |
 				     IORING_SETUP_SINGLE_ISSUER |
-				     IORING_SETUP_DEFER_TASKRUN |
+				     IORING_SETUP_COOP_TASKRUN |
 				     IORING_SETUP_TASKRUN_FLAG);
 
 	u->disabled = rc == 0;

@@ -69,6 +69,8 @@ note_maps(struct pageout *po)
 
 	if (nfull > 0 && !atomic_exchange(&core->maps_full, true)) {
 		count(&core->maps_full_events, 1);
+		events_add(&core->events, SWAP_EVENT_METADATA_FULL, NULL, 0, 0,
+			   "the swap maps have no more memory");
 		log_limited(&core->log, &core->limit_maps, SWAP_LOG_WARNING,
 			    "the swap maps have all the memory that tunable "
 			    "'metadata_limit' gives them: pages without a "
@@ -76,6 +78,8 @@ note_maps(struct pageout *po)
 			    "'swapctl set', or end programs");
 	} else if (nfull == 0 && po->nstaged > 0 &&
 		   atomic_exchange(&core->maps_full, false)) {
+		events_add(&core->events, SWAP_EVENT_METADATA_ROOM, NULL, 0, 0,
+			   "the swap maps have room again");
 		log_limited(&core->log, &core->limit_room, SWAP_LOG_NOTICE,
 			    "the swap maps have room again");
 	}

@@ -169,10 +169,33 @@ tell_water(struct space *s, const struct space_news *news)
 }
 
 static void
+tell_event(struct space *s, const struct space_news *news)
+{
+	char left[32], total[32];
+
+	format_size(news->room * page_bytes(), left, sizeof(left));
+	format_size(news->total * page_bytes(), total, sizeof(total));
+	if (news->what & NEWS_ROOM)
+		events_add(s->events, SWAP_EVENT_ROOM, NULL, 0, 0,
+			   "swap space is no longer almost full: %s of %s left",
+			   left, total);
+	if (news->what & NEWS_ALMOST)
+		events_add(s->events, SWAP_EVENT_ALMOST_FULL, NULL, 0, 0,
+			   "swap space is almost full: %s of %s left", left,
+			   total);
+	if (news->what & NEWS_FULL)
+		events_add(s->events, SWAP_EVENT_FULL, NULL, 0, 0,
+			   "out of swap space: programs that need new memory "
+			   "wait");
+}
+
+static void
 tell(struct space *s, const struct space_news *news)
 {
-	if (news->what & (NEWS_ROOM | NEWS_FULL | NEWS_ALMOST))
+	if (news->what & (NEWS_ROOM | NEWS_FULL | NEWS_ALMOST)) {
 		tell_water(s, news);
+		tell_event(s, news);
+	}
 	if (news->what & NEWS_REFUSED)
 		log_write(&s->log, SWAP_LOG_ERR,
 			  "blocks %" PRIu64 "+%" PRIu64 " freed that were not "
@@ -462,6 +485,19 @@ space_unreserve(struct space *s, uint64_t n)
 	space_leave(s);
 }
 
+/* Lock held.  More places than there is room for are only counted. */
+static void
+remember_bad(struct space_dev *dev, uint64_t block, uint64_t n)
+{
+	struct space_bad *last = dev->nbad_at > 0 ?
+				 &dev->bad_at[dev->nbad_at - 1] : NULL;
+
+	if (last != NULL && last->block + last->n == block)
+		last->n += n;
+	else if (dev->nbad_at < SPACE_BAD_MAX)
+		dev->bad_at[dev->nbad_at++] = (struct space_bad){ block, n };
+}
+
 void
 space_bad(struct space *s, uint64_t block, uint64_t n)
 {
@@ -478,11 +514,14 @@ space_bad(struct space *s, uint64_t block, uint64_t n)
 		dev->flags |= SWAP_DEVICE_DEGRADED;
 		dev->used -= n;
 		dev->bad += n;
+		remember_bad(dev, block - dev->first, n);
 	}
 	space_leave(s);
-	if (news)
-		log_write(&s->log, SWAP_LOG_ERR,
-			  "%s: has blocks that cannot be read or written; they "
-			  "are not used again; replace the device and turn it "
-			  "off", path);
+	if (!news)
+		return;
+	log_write(&s->log, SWAP_LOG_ERR,
+		  "%s: has blocks that cannot be read or written; they are not "
+		  "used again; replace the device and turn it off", path);
+	events_add(s->events, SWAP_EVENT_DEVICE_DEGRADED, path, 0, 0,
+		   "has blocks that cannot be read or written");
 }

@@ -131,6 +131,9 @@ dev_gone(void *arg)
 	log_write(&s->log, SWAP_LOG_ERR,
 		  "%s: has disappeared; pages that were on it only are lost, "
 		  "and their programs get SIGBUS", device_path(dev->device));
+	events_add(s->events, SWAP_EVENT_DEVICE_ORPHANED,
+		   device_path(dev->device), 0, 0, "has disappeared; pages "
+		   "that were on it only are lost");
 }
 
 /* --------------------------------------------------------------- attach */
@@ -297,13 +300,25 @@ space_not_attached(const char *spec, struct swap_error *error)
 		"is", spec);
 }
 
+/* Lock held.  What closing devices hold. */
+static uint64_t
+closing_used(const struct space *s)
+{
+	uint64_t used = 0;
+
+	for (unsigned i = 0; i < s->ndev; i++)
+		if (space_dev_closing(s->dev[i]))
+			used += s->dev[i]->used;
+	return used;
+}
+
 /* Lock held. */
 static int
 close_check(struct space *s, struct space_dev *dev, const char *spec,
 	    uint64_t swapped_pages, uint64_t spare_pages,
 	    struct swap_error *error)
 {
-	uint64_t others, need;
+	uint64_t others, need, also;
 	char holds[32], fits[32];
 
 	if (dev == NULL)
@@ -319,13 +334,15 @@ close_check(struct space *s, struct space_dev *dev, const char *spec,
 	 * that on Linux too.  What counts is what it holds that is not in
 	 * RAM as well.
 	 */
-	need = min_u64(dev->used, swapped_pages);
-	if (need == 0 || need <= spare_pages + others)
+	also = closing_used(s);
+	need = min_u64(dev->used + also, swapped_pages);
+	if (dev->used == 0 || need <= spare_pages + others)
 		return 0;
 	return error_set(error, -ENOMEM,
-		"%s: holds %s, and only %s fit in free RAM and the other "
+		"%s: %s %s, and only %s fit in free RAM and the other "
 		"devices; attach another device or raise the RAM budget first",
-		spec, format_size(need * page_bytes(), holds, sizeof(holds)),
+		spec, also == 0 ? "holds" :
+		"together with what is being turned off already it holds", format_size(need * page_bytes(), holds, sizeof(holds)),
 		format_size((spare_pages + others) * page_bytes(), fits,
 			    sizeof(fits)));
 }
@@ -407,6 +424,22 @@ uint64_t
 space_dev_end(const struct space_dev *dev)
 {
 	return dev->end;
+}
+
+bool
+space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
+		uint64_t *ret_end)
+{
+	bool found;
+
+	space_enter(s);
+	found = i < s->ndev;
+	if (found) {
+		*ret_first = s->dev[i]->first;
+		*ret_end = s->dev[i]->end;
+	}
+	space_leave(s);
+	return found;
 }
 
 const char *

@@ -82,24 +82,20 @@ jitter(void)
 		usleep((useconds_t)(r >> 8) % 50);
 }
 
-/* Before a read, or a write.  -EIO, or 0. */
+/* What is done to a transfer before it begins: 0, or it fails. */
 static int
-before_read(struct device *device, uint64_t block, uint64_t n)
+before_io(struct device *device, bool write, uint64_t block, uint64_t n)
 {
-	jitter();
-	if (fault.read_slow > 0)
-		usleep(fault.read_slow);
-	if (atomic_exchange(&fault.vanish, false))
-		device_orphan(device);
-	return touches(block, n, fault.read_lo, fault.read_hi) ? -EIO : 0;
-}
+	unsigned slow = write ? fault.write_slow : fault.read_slow;
 
-static int
-before_write(uint64_t block, uint64_t n)
-{
 	jitter();
-	if (fault.write_slow > 0)
-		usleep(fault.write_slow);
+	if (slow > 0)
+		usleep(slow);
+	if (!write && atomic_exchange(&fault.vanish, false))
+		device_orphan(device);
+	if (!write)
+		return touches(block, n, fault.read_lo, fault.read_hi) ?
+		       -EIO : 0;
 	if (!touches(block, n, fault.write_lo, fault.write_hi))
 		return 0;
 	fault.write_hits++;
@@ -110,7 +106,7 @@ int
 __wrap_device_read(struct device *device, uint64_t block, void *buf,
 		   uint64_t n)
 {
-	int rc = before_read(device, block, n);
+	int rc = before_io(device, false, block, n);
 
 	return rc < 0 ? rc : __real_device_read(device, block, buf, n);
 }
@@ -119,7 +115,7 @@ int
 __wrap_device_write(struct device *device, uint64_t block, const void *buf,
 		    uint64_t n)
 {
-	int rc = before_write(block, n);
+	int rc = before_io(device, true, block, n);
 
 	return rc < 0 ? rc : __real_device_write(device, block, buf, n);
 }
@@ -128,9 +124,7 @@ void
 __wrap_device_start(struct device *device, struct aio *aio,
 		    struct device_io *io)
 {
-	uint64_t block = io->block - io->base;
-	int rc = io->write ? before_write(block, io->n) :
-		 before_read(device, block, io->n);
+	int rc = before_io(device, io->write, io->block - io->base, io->n);
 
 	if (rc < 0)
 		io->done(io, rc);
