@@ -198,6 +198,7 @@ pageout_main(void *arg)
 		budget_wait_needed(&core->budget,
 				   tired_usec > 0 ? tired_usec : IDLE_USEC,
 				   tired_usec > 0);
+		space_watch(&core->space);
 		replace_prune(&po->replace, &core->pool);
 		/*
 		 * Who is tired has waited: let faults try again, for what is

@@ -231,6 +231,7 @@ core_init_space(struct core *core, const struct swap_pager_config *config,
 				 "", strerror(-rc));
 	}
 	core->space.events = &core->events;
+	core->space.slow_transfers = &core->counters.slow_transfers;
 	core->space.refilled = space_refilled;
 	core->space.refilled_arg = core;
 	core->space.cache = &core->cache;

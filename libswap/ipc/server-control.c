@@ -119,10 +119,25 @@ attach(struct request *request, const char *device,
 	return reply(request, NULL);
 }
 
+/* Adds to @flags; -EINVAL: an unknown word. */
+static int
+discard_flags(const char *word, unsigned *flags)
+{
+	if (strcmp(word, "both") == 0)
+		*flags |= SWAP_DEVICE_DISCARD_ONCE | SWAP_DEVICE_DISCARD_PAGES;
+	else if (strcmp(word, "once") == 0)
+		*flags |= SWAP_DEVICE_DISCARD_ONCE;
+	else if (strcmp(word, "pages") == 0)
+		*flags |= SWAP_DEVICE_DISCARD_PAGES;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static int
 method_on(struct request *request)
 {
-	const char *device = NULL;
+	const char *device = NULL, *discard = NULL;
 	uint64_t priority = 0, create = 0;
 	bool force = false;
 	const struct varlink_param table[] = {
@@ -130,6 +145,7 @@ method_on(struct request *request)
 		{ "priority", VARLINK_INT, true, &priority },
 		{ "create_bytes", VARLINK_INT, true, &create },
 		{ "force", VARLINK_BOOL, true, &force },
+		{ "discard", VARLINK_STRING, true, &discard },
 	};
 	struct swap_device_options options = { 0 };
 	int r = request_params(request, table, ARRAY_SIZE(table));
@@ -148,6 +164,9 @@ method_on(struct request *request)
 	options.priority = (int)priority;
 	options.create_bytes = create;
 	options.flags = force ? SWAP_DEVICE_FORCE : 0;
+	if (discard != NULL && discard_flags(discard, &options.flags) < 0)
+		return reply_refused(request, -EINVAL, "discard is none of "
+				     "\"once\", \"pages\", \"both\"");
 	return attach(request, device, &options);
 }
 
