@@ -570,7 +570,8 @@ stage_sift(struct pageout *po, const struct victim *victim, unsigned n)
 	while (i < n) {
 		unsigned fill = 0;
 
-		while (i + fill < n &&
+		/* An exact object remembers that these were written. */
+		while (i + fill < n && !victim->object->exact &&
 		       is_fill(from + ((uint64_t)(i + fill) << page_shift())))
 			fill++;
 		if (fill > 0) {
