@@ -383,7 +383,7 @@ close_check(struct space *s, struct space_dev *dev, const char *spec,
 	 */
 	also = closing_used(s);
 	need = min_u64(dev->used + also, swapped_pages);
-	if (dev->used == 0 || need <= spare_pages + others)
+	if (need == 0 || need <= spare_pages + others)
 		return 0;
 	return error_set(error, -ENOMEM,
 		"%s: %s %s, and only %s fit in free RAM and the other "
