@@ -160,6 +160,7 @@ object_alloc(struct core *core, const struct object_spec *spec)
 	if (object == NULL)
 		return NULL;
 	object->core = core;
+	object->pool = &core->pool;
 	object->flags = spec->flags;
 	object->npages = spec->npages;
 	object->memfd = -1;
@@ -511,13 +512,19 @@ object_set_state(struct swap_object *object, uint64_t page,
 		 enum page_state state)
 {
 	enum page_state old = page_state(object, page);
+	bool was_resident = page_is_resident(object, page), resident;
 
-	object->nresident -= page_is_resident(object, page);
+	object->nresident -= was_resident;
 	object->nswapped -= old == PAGE_SWAPPED;
 	object->npoison -= old == PAGE_POISON;
 	object->page[page] = (uint8_t)((object->page[page] & ~PAGE_STATE) |
 				       (unsigned)state);
-	object->nresident += page_is_resident(object, page);
+	resident = page_is_resident(object, page);
+	object->nresident += resident;
+	if (resident != was_resident)
+		atomic_fetch_add_explicit(&object->pool->resident,
+					  resident ? 1 : UINT64_MAX,
+					  memory_order_relaxed);
 	object->nswapped += state == PAGE_SWAPPED;
 	object->npoison += state == PAGE_POISON;
 }
@@ -744,28 +751,28 @@ enqueue(struct swap_object *object, uint64_t page, struct pageq *queue)
 void
 object_enqueue(struct swap_object *object, uint64_t page)
 {
-	enqueue(object, page, &object->core->queue);
+	enqueue(object, page, &object->pool->small);
 }
 
 void
 object_enqueue_main(struct swap_object *object, uint64_t page)
 {
-	enqueue(object, page, &object->core->main);
+	enqueue(object, page, &object->pool->main);
 }
 
 void
 object_enqueue_cold(struct swap_object *object, uint64_t page)
 {
-	struct core *core = object->core;
-	uint64_t most = atomic_load(&core->budget.used) + COLD_SLACK;
+	struct pool *pool = object->pool;
+	uint64_t most = atomic_load(&object->core->budget.used) + COLD_SLACK;
 	uint64_t old_page;
 	uint32_t old_slot;
 
 	object->page[page] &= (uint8_t)~PAGE_REF;
 	/* Nothing marks a page that is in it, so bound it: these are hints. */
-	if (pageq_count(&core->cold) >= most)
-		(void)pageq_pop(&core->cold, &old_slot, &old_page);
-	(void)pageq_push(&core->cold, object->slot, page);
+	if (pageq_count(&pool->cold) >= most)
+		(void)pageq_pop(&pool->cold, &old_slot, &old_page);
+	(void)pageq_push(&pool->cold, object->slot, page);
 }
 
 bool

@@ -97,6 +97,7 @@
 #include "latency.h"
 #include "log.h"
 #include "pageq.h"
+#include "pool.h"
 #include "space.h"
 #include "swap.h"
 #include "swapmap.h"
@@ -167,9 +168,7 @@ struct core {
 	struct counters	 counters;
 	struct latency	 fault_zero_time, fault_in_time, fault_write_time;
 	struct budget	 budget;
-	struct pageq	 queue;		/* new pages: S3-FIFO's small queue */
-	struct pageq	 main;		/* pages that came back soon */
-	struct pageq	 cold;		/* hints: these go first */
+	struct pool	 pool;		/* of all objects */
 	struct space	 space;
 	struct cache	 cache;		/* copies of blocks */
 	struct ghost	 ghost;
@@ -200,6 +199,7 @@ struct core {
  */
 struct swap_object {
 	struct core	*core;		/* (c) */
+	struct pool	*pool;		/* (c) */
 	uint64_t	 id;		/* (c) */
 	uint32_t	 slot;		/* (c) in the table */
 	struct swap_object *next_named;	/* (table) in its chain */

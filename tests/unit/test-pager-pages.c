@@ -362,7 +362,7 @@ test_flush_often(void **state)
 		assert_int_equal(swap_object_flush(a.object, 0, 100 * PAGE,
 						   SWAP_FLUSH_DEACTIVATE, NULL),
 				 0);
-		assert_in_range(pageq_count(&env->pager->core.cold), 1, 4400);
+		assert_in_range(pageq_count(&env->pager->core.pool.cold), 1, 4400);
 	}
 	assert_int_equal(swap_region_wire(a.region, 0, 20 * PAGE, NULL), 0);
 	for (uint32_t i = 2; i < 6; i++) {

@@ -691,7 +691,7 @@ test_queue_bounded(void **state)
 			size_t n;
 
 			usleep(700000);
-			n = pageq_count(&env->pager->core.queue);
+			n = pool_queued(&env->pager->core.pool);
 			most = n > most ? n : most;
 		}
 	}

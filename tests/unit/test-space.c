@@ -1558,7 +1558,7 @@ model_close(struct model *m, unsigned i)
 		others -= model_count(d, FREE);
 	others = others > m->reserved ? others - m->reserved : 0;
 	need = model_count(d, USED);
-	for (unsigned k = 0; k < MODEL_DEVICES && need > 0; k++)
+	for (unsigned k = 0; k < MODEL_DEVICES; k++)
 		if (m->dev[k].attached && m->dev[k].closing)
 			need += model_count(&m->dev[k], USED);
 	need = min_u64(swapped, need);
