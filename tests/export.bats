@@ -333,6 +333,10 @@ print(n)' "$a_pid")
 	same("out", c["pageout_pages"] * 4096, dev["written_bytes"],
 	     m["swapkit_pageout_bytes_total"],
 	     m["swapkit_device_written_bytes_total" + path])
+	same("out of it", o["pageout_pages"], e["pageout_pages"],
+	     c["pageout_pages"], m["swapkit_object_pageout_bytes_total" + ob] / 4096)
+	same("into it", o["pagein_pages"], e["pagein_pages"],
+	     c["pagein_pages"], m["swapkit_object_pagein_bytes_total" + ob] / 4096)
 	same("in", c["pagein_pages"] * 4096, dev["read_bytes"],
 	     m["swapkit_pagein_bytes_total"],
 	     m["swapkit_device_read_bytes_total" + path])
