@@ -401,6 +401,9 @@ write_finish(struct pageout *po, struct pageout_write *w)
 
 	count(&po->core->counters.pageouts, 1);
 	count(&po->core->counters.pageout_pages, good);
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->page[i].block <= SWAPMAP_BLOCK_MAX)
+			count(&w->page[i].object->pageout_pages, 1);
 	for (unsigned i = 0, len; i < w->n; i += len) {
 		struct run run;
 

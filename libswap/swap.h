@@ -659,7 +659,8 @@ struct swap_object_stats {
 	uint64_t	map_bytes;	/* memory of the swap map */
 	uint64_t	ram_limit_bytes; /* see swap_object_limit(); 0: none */
 	uint64_t	swap_limit_bytes; /* the same */
-	uint64_t	pagein_pages;	/* since it was made */
+	uint64_t	pagein_pages;	/* since it was made; what is moved
+					   to empty a device is not in them */
 	uint64_t	pageout_pages;
 };
 
