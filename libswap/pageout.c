@@ -162,7 +162,7 @@ next_entry(struct core *core, enum queue queue,
 	uint32_t slot;
 
 	if (!pageq_pop(queue == COLD ? &core->cold : &core->queue, &slot,
-		       ret_page))
+		       ret_page) && (queue == COLD || !pageq_pop(&core->main, &slot, ret_page)))
 		return false;
 	*ret_object = object_hold_slot(core, slot);
 	if (*ret_object != NULL && *ret_page >= (*ret_object)->npages) {
@@ -229,7 +229,7 @@ static unsigned
 collect(struct pageout *po)
 {
 	struct core *core = po->core;
-	uint64_t tries = min_u64(pageq_count(&core->queue), SCAN_MAX);
+	uint64_t tries = min_u64(pageq_count(&core->queue) + pageq_count(&core->main), SCAN_MAX);
 	uint64_t room = space_room(&core->space);
 	unsigned n;
 

@@ -37,4 +37,7 @@ struct swap_pager {
  */
 void pager_check_maps(struct swap_pager *pager);
 
+/* Pages that are only in blocks, of all objects. */
+uint64_t pager_count_swapped(struct core *core);
+
 #endif

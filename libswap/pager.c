@@ -9,8 +9,7 @@
  * itself lives until the last object has gone, since owners of regions may
  * unmap them after the pager has ended.
  *
- * A detach runs without the admin lock, since it may take long and another
- * device may be attached meanwhile; a handover stops detaches and waits.
+ * A handover stops detaches (detach.c) and waits for them.
  */
 #include "pager.h"
 
@@ -36,8 +35,7 @@
 #include "util.h"
 
 #define MAP_PAGE_BYTES	9	/* of a swap map, where pages lie together */
-#define DETACH_RESCANS	100	/* without progress; FreeBSD gives up too */
-#define DETACH_PAUSE	10000000L /* nanoseconds between them */
+#define BACK_PAUSE	1000000L /* nanoseconds between two passes */
 
 /* ---------------------------------------------------------------- opening */
 
@@ -191,7 +189,13 @@ core_init(struct core *core, const struct swap_pager_config *config,
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
 	pageq_init(&core->queue);
+	pageq_init(&core->main);
 	pageq_init(&core->cold);
+	if (cache_init(&core->cache, &core->counters.readahead_wasted) ||
+	    cache_resize(&core->cache, cache_size_for(core->budget.limit)) ||
+	    ghost_init(&core->ghost))
+		return -ENOMEM;
+	ghost_set_span(&core->ghost, core->budget.limit);
 	object_table_init(&core->table);
 	return 0;
 }
@@ -295,8 +299,8 @@ add_swapped(struct swap_object *object, void *arg)
 	return 0;
 }
 
-static uint64_t
-count_swapped(struct core *core)
+uint64_t
+pager_count_swapped(struct core *core)
 {
 	uint64_t n = 0;
 
@@ -307,7 +311,7 @@ count_swapped(struct core *core)
 static int
 check_fits(struct swap_pager *pager, struct swap_error *error)
 {
-	uint64_t need = count_swapped(&pager->core) << page_shift();
+	uint64_t need = pager_count_swapped(&pager->core) << page_shift();
 	uint64_t have = memory_available();
 	char need_text[32], have_text[32];
 
@@ -396,25 +400,73 @@ unregister(struct swap_region *region, void *arg)
 }
 
 static int
-bring_all_back(struct swap_pager *pager)
+add_blocks(struct swap_object *object, void *arg)
 {
-	struct core *core = &pager->core;
-	struct pageback pb = {
+	uint64_t *n = arg;
+
+	object_lock(object);
+	*n += object->nblocks;
+	object_unlock(object);
+	return 0;
+}
+
+static uint64_t
+count_blocks(struct core *core)
+{
+	uint64_t n = 0;
+
+	objects_each(core, add_blocks, &n);
+	return n;
+}
+
+/*
+ * Until no page has a block: each pass leaves out those that are busy, and a
+ * fault may be reading one.
+ */
+static int
+empty_devices(struct core *core, struct pageback_device device[])
+{
+	struct timespec pause = { .tv_nsec = BACK_PAUSE };
+	struct pageback_sweep sweep = {
 		.core = core,
-		.lo = 0,
-		.hi = SWAPMAP_BLOCK_MAX,
+		.device = device,
 		.force = true,
 		.poison = true,
+	};
+	int rc = 0;
+
+	while (space_dev_range(&core->space, sweep.ndevices,
+			       &device[sweep.ndevices].lo,
+			       &device[sweep.ndevices].hi))
+		sweep.ndevices++;
+	while (rc == 0 && count_blocks(core) > 0) {
+		uint64_t before = sweep.done;
+
+		rc = pageback_blocks(&sweep);
+		if (rc == 0 && sweep.done == before)
+			nanosleep(&pause, NULL);
+	}
+	return rc;
+}
+
+static int
+bring_all_back(struct core *core)
+{
+	struct pageback_device *device = calloc(SPACE_DEVICES_MAX,
+						sizeof(*device));
+	struct pageback pb = {
+		.core = core,
+		.force = true,
 		.buf = pageio_buffer(SWAP_CLUSTER_MAX),
 	};
-	int rc;
+	int rc = -ENOMEM;
 
-	if (pb.buf == NULL)
-		return -ENOMEM;
-	rc = pageback_blocks(&pb);
+	if (pb.buf != NULL && device != NULL)
+		rc = empty_devices(core, device);
 	if (rc == 0)
 		objects_each(core, complete_needed, &pb);
 	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
+	free(device);
 	return rc;
 }
 
@@ -440,7 +492,7 @@ pager_handover(struct swap_pager *pager, struct swap_error *error)
 		atomic_store(&core->budget.limit,
 			     SWAP_SIZE_MAX >> page_shift());
 		fault_wake_starved(core, &pager->regions);
-		rc = bring_all_back(pager);
+		rc = bring_all_back(core);
 		if (rc < 0)
 			error_set(error, rc, "pager '%s': memory cannot be "
 				  "handed over: %s", pager->name,
@@ -544,153 +596,5 @@ swap_device_attach(struct swap_pager *pager, const char *spec,
 			  spec);
 		pager_check_maps(pager);
 	}
-	return rc;
-}
-
-/* A detach under way. */
-struct detach {
-	struct swap_pager *pager;
-	struct space_dev *dev;
-	swap_progress_fn *progress;
-	void		*arg;
-	uint64_t	 start_usec, next_usec, start_used;
-};
-
-static int
-detach_poll(struct pageback *pb)
-{
-	struct detach *d = pb->arg;
-	struct swap_progress p;
-	uint64_t now = now_usec(), left;
-
-	if (atomic_load(&d->pager->core.frozen))
-		return -ECANCELED;
-	if (d->progress == NULL || now < d->next_usec)
-		return 0;
-	d->next_usec = now + 100000;
-	left = space_dev_used(&d->pager->core.space, d->dev);
-	p.total_bytes = max_u64(d->start_used, left) << page_shift();
-	p.done_bytes = p.total_bytes - (left << page_shift());
-	p.elapsed_usec = now - d->start_usec;
-	return d->progress(d->arg, &p) != 0 ? -EINTR : 0;
-}
-
-static int
-detach_run(struct detach *d, struct pageback *pb)
-{
-	struct timespec pause = { .tv_nsec = DETACH_PAUSE };
-	struct space *space = &d->pager->core.space;
-	unsigned rescans = 0;
-	int rc = detach_poll(pb);
-
-	while (rc == 0 && space_dev_used(space, d->dev) > 0) {
-		uint64_t before = pb->done;
-
-		rc = pageback_blocks(pb);
-		if (rc == 0 && pb->failed > 0)
-			rc = -EIO;
-		if (rc != 0 || space_dev_used(space, d->dev) == 0)
-			break;
-		/* Page-outs and releases in flight still hold blocks. */
-		if (pb->done == before && ++rescans > DETACH_RESCANS)
-			rc = -EBUSY;
-		else
-			nanosleep(&pause, NULL);
-		if (rc == 0)
-			rc = detach_poll(pb);
-	}
-	return rc;
-}
-
-static int
-detach_failed(const char *spec, int rc, uint64_t failed,
-	      struct swap_error *error)
-{
-	switch (rc) {
-	case -EINTR:
-		return error_set(error, rc,
-			"%s: stopped; it is in service again", spec);
-	case -ENOMEM:
-		return error_set(error, rc,
-			"%s: no RAM became free to page back into; it is in "
-			"service again; attach another device or raise the "
-			"RAM budget", spec);
-	case -EIO:
-		return error_set(error, rc,
-			"%s: %" PRIu64 " pages cannot be read and stay on it "
-			"(the log names the object of each when it is "
-			"touched); it is in service again", spec, failed);
-	case -ECANCELED:
-		return error_set(error, rc,
-			"%s: stopped, since the pager is ending", spec);
-	default:
-		return error_set(error, rc,
-			"%s: cannot be turned off: %s; it is in service again",
-			spec, strerror(-rc));
-	}
-}
-
-static int
-detach_dev(struct detach *d, const char *spec, struct swap_error *error)
-{
-	struct core *core = &d->pager->core;
-	struct pageback pb = {
-		.core = core,
-		.lo = space_dev_first(d->dev),
-		.hi = space_dev_end(d->dev),
-		.buf = pageio_buffer(SWAP_CLUSTER_MAX),
-		.poll = detach_poll,
-		.arg = d,
-	};
-	int rc = pb.buf != NULL ? detach_run(d, &pb) : -ENOMEM;
-	char path[256];
-
-	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
-	format_cut(path, sizeof(path), "%s", space_dev_path(d->dev));
-	if (rc != 0) {
-		space_close_cancel(&core->space, d->dev);
-		device_event(d->pager, SWAP_EVENT_DEVICE_OFF_STOPPED, path,
-			     "is in service again");
-		return detach_failed(spec, rc, pb.failed, error);
-	}
-	d->next_usec = 0;
-	detach_poll(&pb);	/* the last word: all done */
-	space_close_finish(&core->space, d->dev);
-	device_event(d->pager, SWAP_EVENT_DEVICE_OFF, path, "is turned off");
-	log_write(&core->log, SWAP_LOG_DEBUG, "%s: turned off", spec);
-	return 0;
-}
-
-int
-swap_device_detach(struct swap_pager *pager, const char *spec,
-		   swap_progress_fn *progress, void *arg,
-		   struct swap_error *error)
-{
-	struct core *core = &pager->core;
-	struct detach d = {
-		.pager = pager,
-		.progress = progress,
-		.arg = arg,
-		.start_usec = now_usec(),
-	};
-	int rc;
-
-	pthread_mutex_lock(&pager->admin);
-	rc = space_close_begin(&core->space, spec, count_swapped(core),
-			       budget_free(&core->budget), &d.dev, error);
-	if (rc == 0) {
-		pager->ndetaching++;
-		device_event(pager, SWAP_EVENT_DEVICE_OFF_STARTED,
-			     space_dev_path(d.dev), "is being turned off");
-	}
-	pthread_mutex_unlock(&pager->admin);
-	if (rc < 0)
-		return rc;
-	d.start_used = space_dev_used(&core->space, d.dev);
-	rc = detach_dev(&d, spec, error);
-	pthread_mutex_lock(&pager->admin);
-	pager->ndetaching--;
-	pthread_cond_broadcast(&pager->detached);
-	pthread_mutex_unlock(&pager->admin);
 	return rc;
 }

@@ -485,6 +485,19 @@ space_unreserve(struct space *s, uint64_t n)
 	space_leave(s);
 }
 
+/* Lock held.  More places than there is room for are only counted. */
+static void
+remember_bad(struct space_dev *dev, uint64_t block, uint64_t n)
+{
+	struct space_bad *last = dev->nbad_at > 0 ?
+				 &dev->bad_at[dev->nbad_at - 1] : NULL;
+
+	if (last != NULL && last->block + last->n == block)
+		last->n += n;
+	else if (dev->nbad_at < SPACE_BAD_MAX)
+		dev->bad_at[dev->nbad_at++] = (struct space_bad){ block, n };
+}
+
 void
 space_bad(struct space *s, uint64_t block, uint64_t n)
 {
@@ -501,6 +514,7 @@ space_bad(struct space *s, uint64_t block, uint64_t n)
 		dev->flags |= SWAP_DEVICE_DEGRADED;
 		dev->used -= n;
 		dev->bad += n;
+		remember_bad(dev, block - dev->first, n);
 	}
 	space_leave(s);
 	if (!news)

@@ -6,13 +6,23 @@
 #include "blist.h"
 #include "space.h"
 
+/* Places of bad blocks that are remembered, for those who look. */
+#define SPACE_BAD_MAX	32u
+
+struct space_bad {
+	uint64_t	block, n;	/* of the device */
+};
+
 struct space_dev {
+	struct space	*space;
 	struct device	*device;
 	struct blist	*blist;		/* (l) */
 	uint64_t	 serial;	/* never used again */
 	uint64_t	 first, end;	/* addresses, constant */
 	uint64_t	 label;		/* blocks kept for a label */
 	uint64_t	 used, bad;	/* (l) */
+	struct space_bad bad_at[SPACE_BAD_MAX];	/* (l) */
+	unsigned	 nbad_at;	/* (l) */
 	unsigned	 flags;		/* (l) SWAP_DEVICE_* */
 	int		 priority;
 	struct space_record *record;

@@ -94,7 +94,8 @@ int space_attach(struct space *s, struct device *device,
  * @spare_pages    free RAM
  *
  * -ENXIO not attached; -EBUSY closing already; -ENOMEM: what must come back
- * is more than fits in free RAM and the free blocks of the other devices.
+ * from it, and from others that are closing already, is more than fits in free
+ * RAM and the free blocks of the devices that stay.
  */
 int space_close_begin(struct space *s, const char *spec,
 		      uint64_t swapped_pages, uint64_t spare_pages,
@@ -109,6 +110,12 @@ uint64_t space_dev_used(struct space *s, struct space_dev *dev);
 uint64_t space_dev_first(const struct space_dev *dev);
 uint64_t space_dev_end(const struct space_dev *dev);
 const char *space_dev_path(const struct space_dev *dev);
+/*
+ * The address range of the device at place @i, below SPACE_DEVICES_MAX; false:
+ * there are not so many.  Devices change places when others come and go.
+ */
+bool space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
+		     uint64_t *ret_end);
 
 /*
  * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of the
@@ -201,6 +208,20 @@ size_t space_memory(struct space *s);
 int space_map(struct space *s, const char *spec, size_t ncells,
 	      unsigned cluster, struct swap_device_map *ret_map,
 	      struct swap_error *error);
+
+/*
+ * As swap_pager_range(), under the lock for one window at a time too.
+ */
+int space_range(struct space *s, const char *spec, uint64_t first,
+		uint64_t nblocks, size_t ncells,
+		struct swap_range_cell cells[], struct swap_error *error);
+/*
+ * Where a device's blocks are in the space; as space_range() otherwise, with
+ * its errors.
+ */
+int space_range_find(struct space *s, const char *spec, uint64_t first,
+		     uint64_t nblocks, uint64_t *ret_block,
+		     struct swap_error *error);
 
 /* The device table as a successor finds it: one record a device. */
 struct space_record {

@@ -188,6 +188,12 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	fill_charge(core, stats);
 	fill_latencies(core, stats);
 	stats->async_writes = atomic_load(&core->async_writes);
+	format_cut(stats->io, sizeof(stats->io), "%s",
+		   atomic_load(&core->io_kind) == AIO_URING ? "uring" :
+		   "threads");
+	pthread_mutex_lock(&core->cache.lock);
+	stats->cache_bytes = (uint64_t)core->cache.nframes << shift;
+	pthread_mutex_unlock(&core->cache.lock);
 }
 
 static int

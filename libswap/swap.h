@@ -232,6 +232,32 @@ int swap_device_detach(struct swap_pager *pager, const char *spec,
 		       swap_progress_fn *progress, void *arg,
 		       struct swap_error *error);
 
+/* One of several devices to be detached together. */
+struct swap_detach {
+	const char	*spec;
+	/* What has become of it, filled by swap_devices_detach(): */
+	struct swap_progress progress;
+	int		 finished;	/* detached, or in service again */
+	struct swap_error error;	/* code 0: detached */
+};
+typedef int swap_detach_fn(void *arg, const struct swap_detach detach[],
+			   size_t n);
+
+/*
+ * The same for several devices at once.  What they hold must fit in RAM and the
+ * devices that stay, all of it together; a device with which it does not is
+ * left out.  Nothing goes from one of them to another, they are read at the
+ * same time, and one that cannot be detached does not keep the others.
+ *
+ * @n         1 to 256
+ * @progress  as above, for all; those that are finished are not stopped
+ *
+ * 0: all are detached; else the error of the first that is not.  -EINVAL @n;
+ * -ENOMEM no memory for the operation itself: all have that error then.
+ */
+int swap_devices_detach(struct swap_pager *pager, struct swap_detach detach[],
+			size_t n, swap_detach_fn *progress, void *arg);
+
 /* ---------------------------------------------------------------- objects */
 
 struct swap_object;
@@ -499,6 +525,70 @@ int swap_pager_map(struct swap_pager *pager, const char *spec, size_t ncells,
 		   struct swap_device_map *ret_map, struct swap_error *error);
 void swap_device_map_clear(struct swap_device_map *map);
 
+/* -------------------------------------------------------- what lies where */
+
+#define SWAP_RANGE_CELLS_MAX	16384u
+/* Most runs that one look for owners gives. */
+#define SWAP_OWNERS_MAX		1024u
+
+/* Cell i of n covers nblocks*i/n up to nblocks*(i+1)/n of the range. */
+struct swap_range_cell {
+	uint64_t	nfree;
+	uint64_t	nbad;	/* never to be used again; where bad blocks lie
+				   is remembered of the first 32 ranges */
+};
+
+/*
+ * Look closely at a range of a device's blocks, of which the label's are the
+ * first.
+ *
+ * @first, @nblocks  the range; within the nblocks of swap_device_map
+ * @cells  @ncells of them, 1..SWAP_RANGE_CELLS_MAX and at most @nblocks
+ *
+ * Paging goes on meanwhile, as for swap_pager_map().  Errors: -ENXIO not
+ * attached; -EINVAL the range or the number of cells.
+ */
+int swap_pager_range(struct swap_pager *pager, const char *spec,
+		     uint64_t first, uint64_t nblocks, size_t ncells,
+		     struct swap_range_cell cells[],
+		     struct swap_error *error);
+
+/* Consecutive pages of one object that have consecutive blocks. */
+struct swap_owner {
+	uint64_t	block;		/* of the device, the label included */
+	uint64_t	nblocks;
+	uint64_t	object;		/* its id */
+	uint64_t	page;		/* that the first block holds */
+	uint32_t	uid;
+	int32_t		pid;
+	char		name[SWAP_NAME_MAX + 1];
+	char		command[16];
+};
+
+/* Where a look goes on; all zero to begin with. */
+struct swap_owners_place {
+	uint64_t	slot;
+	uint64_t	page;
+	bool		done;		/* there is nothing more */
+};
+
+/*
+ * Whose pages lie in a range of a device's blocks.  A call looks through part
+ * of the swap maps, at most some 100,000 entries, so that it takes no longer
+ * than a millisecond or so; it is repeated until @place says that all is done.
+ * No block leads to its page: all maps have to be looked through.
+ *
+ * @owners  room for @n of them, up to SWAP_OWNERS_MAX
+ *
+ * Returns how many were found, in no order of blocks.  What is paged meanwhile
+ * may be found twice, or not at all.  -ENXIO not attached; -EINVAL.
+ */
+int64_t swap_pager_owners(struct swap_pager *pager, const char *spec,
+			  uint64_t first, uint64_t nblocks,
+			  struct swap_owners_place *place,
+			  struct swap_owner owners[], size_t n,
+			  struct swap_error *error);
+
 /* -------------------------------------------------------------- statistics */
 
 /* Device flags in the snapshot. */
@@ -760,6 +850,21 @@ int swap_client_tune(struct swap_client *client, const char *name,
 		     const char *value, struct swap_error *error);
 int swap_client_device_map(struct swap_client *client, const char *spec,
 			   size_t ncells, struct swap_device_map *ret_map,
+			   struct swap_error *error);
+
+/*
+ * As swap_pager_range() and swap_pager_owners(), the latter with room for
+ * SWAP_OWNERS_MAX.  Owners are left out whose objects are another user's,
+ * unless the caller is root or the pager's user.
+ */
+int swap_client_range(struct swap_client *client, const char *spec,
+		      uint64_t first, uint64_t nblocks, size_t ncells,
+		      struct swap_range_cell cells[],
+		      struct swap_error *error);
+int64_t swap_client_owners(struct swap_client *client, const char *spec,
+			   uint64_t first, uint64_t nblocks,
+			   struct swap_owners_place *place,
+			   struct swap_owner owners[], size_t n,
 			   struct swap_error *error);
 
 /* The swapd's snapshot; free its arrays with swap_stats_clear(). */

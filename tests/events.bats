@@ -154,3 +154,15 @@ device-off"
 	wait_until 20 process_ended "$SWAPD_PID"
 	wait "$SWAPD_PID"
 }
+
+@test "a parser that is not ours reads the interface" {
+	command -v varlink-go-interface-generator >/dev/null ||
+		skip "needs varlink-go"
+	# It is older than capitals in the names of interfaces.
+	sed 's/^interface org.swapkit.Pager$/interface org.swapkit.pager/' \
+		"$SWAPKIT_SRC/libswap/ipc/org.swapkit.Pager.varlink" >i.varlink
+	run varlink-go-interface-generator i.varlink
+	assert_success
+	assert_output ""
+	grep -q "func .*Events" orgswapkitpager.go
+}

@@ -253,7 +253,8 @@ static method_fn *
 pager_method_find(const char *name)
 {
 	static const struct method *const tables[] = {
-		control_methods, event_methods, tune_methods, memory_methods, object_methods,
+		control_methods, event_methods, tune_methods, look_methods,
+		memory_methods, object_methods,
 	};
 	method_fn *fn = NULL;
 

@@ -6,6 +6,7 @@
  *	server-conn.c	one connection: reading, dispatch, what it holds
  *	server-control.c methods for devices, snapshot and end
  *	server-tune.c	methods for tunables and maps of devices
+ *	server-look.c	methods for what lies where on a device
  *	server-memory.c	methods for objects, regions and copies
  *	server-objects.c methods on ranges of objects
  *	server-attend.c	telling processes about their own mappings
@@ -177,6 +178,7 @@ extern const struct method control_methods[];
 extern const struct method memory_methods[];
 extern const struct method object_methods[];
 extern const struct method tune_methods[];
+extern const struct method look_methods[];
 
 /*
  * Answer with a text that reply_begin() began and the parameters follow; it is

@@ -489,6 +489,48 @@ swap_device_map_clear(struct swap_device_map *map)
 /* ---------------------------------------------------------------- devices */
 
 int
+swap_pager_range(struct swap_pager *pager, const char *spec, uint64_t first,
+		 uint64_t nblocks, size_t ncells,
+		 struct swap_range_cell cells[], struct swap_error *error)
+{
+	(void)pager;
+	if (strcmp(spec, "/dev/fake") != 0)
+		return error_set(error, -ENXIO, "%s: is not attached", spec);
+	for (size_t i = 0; i < ncells; i++) {
+		cells[i].nfree = min_u64(first + i, nblocks);
+		cells[i].nbad = i % 2 && first == 0 ? 0 : i % 3;
+	}
+	return 0;
+}
+
+/* Two calls, with a run of another user's in between. */
+int64_t
+swap_pager_owners(struct swap_pager *pager, const char *spec, uint64_t first,
+		  uint64_t nblocks, struct swap_owners_place *place,
+		  struct swap_owner owners[], size_t n,
+		  struct swap_error *error)
+{
+	(void)pager;
+	if (strcmp(spec, "/dev/fake") != 0)
+		return error_set(error, -ENXIO, "%s: is not attached", spec);
+	memset(owners, 0, n * sizeof(owners[0]));
+	for (unsigned i = 0; i < 2; i++) {
+		owners[i].block = first + i;
+		owners[i].nblocks = min_u64(nblocks, 1);
+		owners[i].object = place->slot + 7;
+		owners[i].page = place->page + i;
+		owners[i].uid = (uint32_t)getuid() + i;
+		owners[i].pid = 42;
+		strcpy(owners[i].name, "some");
+		strcpy(owners[i].command, "thing\xff");
+	}
+	place->done = place->slot > 0;
+	place->slot++;
+	place->page = 5;
+	return 2;
+}
+
+int
 swap_device_attach(struct swap_pager *pager, const char *spec,
 		   const struct swap_device_options *options,
 		   struct swap_error *error)

@@ -30,6 +30,8 @@ int __real_device_read(struct device *, uint64_t, void *, uint64_t);
 int __wrap_device_read(struct device *, uint64_t, void *, uint64_t);
 int __real_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __wrap_device_write(struct device *, uint64_t, const void *, uint64_t);
+void __real_device_start(struct device *, struct aio *, struct device_io *);
+void __wrap_device_start(struct device *, struct aio *, struct device_io *);
 int __real_pwrite_full(int, const void *, size_t, off_t);
 int __wrap_pwrite_full(int, const void *, size_t, off_t);
 int __real_madvise(void *, size_t, int);
@@ -80,32 +82,54 @@ jitter(void)
 		usleep((useconds_t)(r >> 8) % 50);
 }
 
+/* What is done to a transfer before it begins: 0, or it fails. */
+static int
+before_io(struct device *device, bool write, uint64_t block, uint64_t n)
+{
+	unsigned slow = write ? fault.write_slow : fault.read_slow;
+
+	jitter();
+	if (slow > 0)
+		usleep(slow);
+	if (!write && atomic_exchange(&fault.vanish, false))
+		device_orphan(device);
+	if (!write)
+		return touches(block, n, fault.read_lo, fault.read_hi) ?
+		       -EIO : 0;
+	if (!touches(block, n, fault.write_lo, fault.write_hi))
+		return 0;
+	fault.write_hits++;
+	return -EIO;
+}
+
 int
 __wrap_device_read(struct device *device, uint64_t block, void *buf,
 		   uint64_t n)
 {
-	jitter();
-	if (fault.read_slow > 0)
-		usleep(fault.read_slow);
-	if (atomic_exchange(&fault.vanish, false))
-		device_orphan(device);
-	if (touches(block, n, fault.read_lo, fault.read_hi))
-		return -EIO;
-	return __real_device_read(device, block, buf, n);
+	int rc = before_io(device, false, block, n);
+
+	return rc < 0 ? rc : __real_device_read(device, block, buf, n);
 }
 
 int
 __wrap_device_write(struct device *device, uint64_t block, const void *buf,
 		    uint64_t n)
 {
-	jitter();
-	if (fault.write_slow > 0)
-		usleep(fault.write_slow);
-	if (touches(block, n, fault.write_lo, fault.write_hi)) {
-		fault.write_hits++;
-		return -EIO;
-	}
-	return __real_device_write(device, block, buf, n);
+	int rc = before_io(device, true, block, n);
+
+	return rc < 0 ? rc : __real_device_write(device, block, buf, n);
+}
+
+void
+__wrap_device_start(struct device *device, struct aio *aio,
+		    struct device_io *io)
+{
+	int rc = before_io(device, io->write, io->block - io->base, io->n);
+
+	if (rc < 0)
+		io->done(io, rc);
+	else
+		__real_device_start(device, aio, io);
 }
 
 int

@@ -330,6 +330,41 @@ metrics(void **state)
 	export_clear(&kernel);
 }
 
+/*
+ * Whatever is counted is shown, as it is or in bytes; but not that blocks which
+ * were noted down have been freed, which they all are at once.
+ */
+static void
+every_counter(void **state)
+{
+	uint64_t counters[sizeof(struct swap_counters) / sizeof(uint64_t)];
+	struct export_snapshot s;
+	struct openmetrics_pager pager = { "p", &s };
+	char *text, line[64];
+	size_t len;
+
+	(void)state;
+	make(&s);
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+		counters[i] = 777000001 + i * 1001;
+	memcpy(&s.stats.counters, counters, sizeof(counters));
+	assert_int_equal(openmetrics_text(&pager, 1, 0, &text, &len), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
+		if (i == offsetof(struct swap_counters, free_completed) / 8)
+			continue;
+		snprintf(line, sizeof(line), " %llu\n",
+			 (unsigned long long)counters[i]);
+		if (strstr(text, line) != NULL)
+			continue;
+		snprintf(line, sizeof(line), " %llu\n",
+			 (unsigned long long)counters[i] * 4096);
+		if (strstr(text, line) == NULL)
+			fail_msg("counter %zu is in no family", i);
+	}
+	free(text);
+	export_clear(&s);
+}
+
 int
 main(void)
 {
@@ -340,6 +375,7 @@ main(void)
 		cmocka_unit_test(fields),
 		cmocka_unit_test(needs),
 		cmocka_unit_test(metrics),
+		cmocka_unit_test(every_counter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
