@@ -6,9 +6,43 @@
 #ifndef SWAP_DEVICE_IMPL_H
 #define SWAP_DEVICE_IMPL_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "device.h"
+
+/* Buffered writes that go on by themselves, at once. */
+#define DEVICE_PAIRS	8u
+
+/*
+ * Locks: (c) constant after device_open()
+ *	  (l) lock
+ *	  (a) atomic
+ */
+struct device {
+	const struct device_ops	*ops;		/* (c) */
+	const struct log	*log;		/* (c) */
+	char			*spec;		/* (c) as attached */
+	char			*path;		/* (c) canonical */
+	int			 fd;		/* (c) */
+	int			 priority;	/* (c) */
+	bool			 created;	/* (c) the file is our making */
+	bool			 direct;	/* (c) O_DIRECT is on */
+	uint64_t		 nblocks;	/* (c) */
+	struct device_identity	 identity;	/* (c) */
+	struct device_counters	 counters;	/* (a) */
+	atomic_bool		 orphaned;	/* (a) set under lock */
+	void			(*gone)(void *arg); /* (c) once in use */
+	void			*gone_arg;	/* (c) */
+	pthread_mutex_t		 lock;
+	pthread_cond_t		 idle;		/* inflight became 0 */
+	uint64_t		 inflight;	/* (l) */
+	pthread_mutex_t		 sync;		/* one buffered write a time */
+	int			 pair_fd[DEVICE_PAIRS];	/* (c) -1: none */
+	_Atomic unsigned	 pairs_free;	/* (a) bits of these */
+};
 
 extern const struct device_ops device_file_ops;
 extern const struct device_ops device_block_ops;

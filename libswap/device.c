@@ -17,14 +17,7 @@
  *  D4	Once orphaned, a device starts no transfer any more.
  *  D5	device_close() frees nothing while a transfer is in flight.
  *
- * Transfers are direct (O_DIRECT), past the page cache: paging something out
- * into the page cache would free no memory.  Where that is refused they are
- * buffered.  A buffered write is followed by fdatasync(2), since only that says
- * whether it reached the device; the kernel reports a failed write-back once,
- * to whoever asks first, so these pairs are done one at a time.  What was
- * buffered is then dropped from the cache.
- *
- * Cost: one mutex taken twice and one system call a transfer.  No allocation.
+ * The transfers themselves are in device-io.c.
  */
 #include "device.h"
 
@@ -32,7 +25,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,31 +38,10 @@
 _Static_assert(DEVICE_BLOCKS_MAX <= BLIST_BLOCKS_MAX,
 	       "a block list cannot hold the largest device");
 
-/*
- * Locks: (c) constant after device_open()
- *	  (l) lock
- *	  (a) atomic
- */
-struct device {
-	const struct device_ops	*ops;		/* (c) */
-	const struct log	*log;		/* (c) */
-	char			*spec;		/* (c) as attached */
-	char			*path;		/* (c) canonical */
-	int			 fd;		/* (c) */
-	int			 priority;	/* (c) */
-	bool			 created;	/* (c) the file is our making */
-	bool			 direct;	/* (c) O_DIRECT is on */
-	uint64_t		 nblocks;	/* (c) */
-	struct device_identity	 identity;	/* (c) */
-	struct device_counters	 counters;	/* (a) */
-	atomic_bool		 orphaned;	/* (a) set under lock */
-	pthread_mutex_t		 lock;
-	pthread_cond_t		 idle;		/* inflight became 0 */
-	uint64_t		 inflight;	/* (l) */
-	pthread_mutex_t		 sync;		/* one buffered write a time */
-};
-
 static const struct log no_log = { .fn = NULL };
+
+/* Reopens a descriptor as a file of its own. */
+#define SELF_FD		"/proc/self/fd/%d"
 
 /* -------------------------------------------------------------- what it is */
 
@@ -287,6 +258,23 @@ try_read(const struct device *device, uint64_t block)
 }
 
 /*
+ * Open it some more times, for buffered writes that go on by themselves (see
+ * device-io.c).  Where that fails there are none of these.
+ */
+static void
+open_pairs(struct device *device)
+{
+	char self[64];
+
+	format_cut(self, sizeof(self), SELF_FD, device->fd);
+	for (unsigned i = 0; i < DEVICE_PAIRS; i++) {
+		device->pair_fd[i] = open(self, O_RDWR | O_CLOEXEC);
+		if (device->pair_fd[i] >= 0)
+			device->pairs_free |= 1u << i;
+	}
+}
+
+/*
  * Leave O_NONBLOCK, take O_DIRECT where it works, and read both ends: a disk
  * that lies about its size, or cannot be read at all, shows here.
  */
@@ -310,10 +298,12 @@ device_prime(struct device *device, struct swap_error *error)
 				 "the kernel log for errors of the device",
 				 device->path);
 	}
-	if (!device->direct)
+	if (!device->direct) {
 		log_write(device->log, SWAP_LOG_DEBUG,
 			  "%s: direct I/O is refused, using buffered I/O",
 			  device->path);
+		open_pairs(device);
+	}
 	return 0;
 }
 
@@ -348,6 +338,9 @@ device_free(struct device *device)
 {
 	if (device->fd >= 0)
 		close(device->fd);
+	for (unsigned i = 0; i < DEVICE_PAIRS; i++)
+		if (device->pair_fd[i] >= 0)
+			close(device->pair_fd[i]);
 	pthread_mutex_destroy(&device->lock);
 	pthread_mutex_destroy(&device->sync);
 	pthread_cond_destroy(&device->idle);
@@ -364,6 +357,7 @@ device_new(const char *spec, int priority, const struct log *log)
 	if (device == NULL)
 		return NULL;
 	device->fd = -1;
+	memset(device->pair_fd, -1, sizeof(device->pair_fd));
 	device->priority = priority;
 	device->log = log != NULL ? log : &no_log;
 	pthread_mutex_init(&device->lock, NULL);
@@ -537,158 +531,4 @@ device_matches(const struct device *device, const char *spec)
 		same = rc == 0 && identity_same(&device->identity, &identity);
 	free(path);
 	return same;
-}
-
-/* --------------------------------------------------------------- transfers */
-
-void
-device_orphan(struct device *device)
-{
-	bool was;
-
-	pthread_mutex_lock(&device->lock);
-	was = atomic_exchange(&device->orphaned, true);
-	pthread_mutex_unlock(&device->lock);
-	if (!was)
-		log_write(device->log, SWAP_LOG_ERR,
-			  "%s: has disappeared; no more transfers to it",
-			  device->path);
-}
-
-bool
-device_orphaned(const struct device *device)
-{
-	return atomic_load(&device->orphaned);
-}
-
-static int
-io_begin(struct device *device, uint64_t first, uint64_t block, uint64_t n)
-{
-	int rc = 0;
-
-	if (n == 0 || block < first || block >= device->nblocks ||
-	    n > device->nblocks - block)
-		return -EINVAL;
-	pthread_mutex_lock(&device->lock);
-	if (atomic_load(&device->orphaned))
-		rc = -ENXIO;
-	else
-		device->inflight++;
-	pthread_mutex_unlock(&device->lock);
-	return rc;
-}
-
-/* What the failure of a transfer means: has the device gone? */
-static int
-io_settle(struct device *device, int rc)
-{
-	if (rc == -ENODEV || (rc < 0 && device->ops->gone(device->fd)))
-		rc = -ENXIO;
-	if (rc == -ENXIO)
-		device_orphan(device);
-	return rc;
-}
-
-/* The last touch of the device: it may be freed as soon as this is done. */
-static void
-io_end(struct device *device)
-{
-	pthread_mutex_lock(&device->lock);
-	if (--device->inflight == 0)
-		pthread_cond_broadcast(&device->idle);
-	pthread_mutex_unlock(&device->lock);
-}
-
-static void
-count(_Atomic uint64_t *operations, _Atomic uint64_t *bytes,
-      _Atomic uint64_t *errors, uint64_t nbytes, int rc)
-{
-	atomic_fetch_add_explicit(operations, 1, memory_order_relaxed);
-	if (rc == 0)
-		atomic_fetch_add_explicit(bytes, nbytes, memory_order_relaxed);
-	else
-		atomic_fetch_add_explicit(errors, 1, memory_order_relaxed);
-}
-
-static void
-count_read(struct device *device, uint64_t nbytes, int rc)
-{
-	struct device_counters *counters = &device->counters;
-
-	count(&counters->reads, &counters->read_bytes, &counters->read_errors,
-	      nbytes, rc);
-}
-
-static void
-count_write(struct device *device, uint64_t nbytes, int rc)
-{
-	struct device_counters *counters = &device->counters;
-
-	count(&counters->writes, &counters->write_bytes,
-	      &counters->write_errors, nbytes, rc);
-}
-
-/* For buffered I/O: the page cache need not keep what the pager keeps. */
-static void
-drop_cached(const struct device *device, off_t offset, size_t len)
-{
-	if (!device->direct)
-		posix_fadvise(device->fd, offset, (off_t)len,
-			      POSIX_FADV_DONTNEED);
-}
-
-static int
-write_blocks(struct device *device, const void *buf, size_t len, off_t offset)
-{
-	int rc;
-
-	if (device->direct)
-		return pwrite_full(device->fd, buf, len, offset);
-	pthread_mutex_lock(&device->sync);
-	rc = pwrite_full(device->fd, buf, len, offset);
-	if (rc == 0 && fdatasync(device->fd) < 0)
-		rc = -errno;
-	pthread_mutex_unlock(&device->sync);
-	return rc;
-}
-
-int
-device_read(struct device *device, uint64_t block, void *buf, uint64_t n)
-{
-	uint64_t len = n << page_shift();
-	off_t offset = (off_t)(block << page_shift());
-	int rc = io_begin(device, 0, block, n);
-
-	if (rc < 0) {
-		count_read(device, len, rc);
-		return rc;
-	}
-	rc = pread_full(device->fd, buf, (size_t)len, offset);
-	drop_cached(device, offset, (size_t)len);
-	rc = io_settle(device, rc);
-	count_read(device, len, rc);
-	io_end(device);
-	return rc;
-}
-
-int
-device_write(struct device *device, uint64_t block, const void *buf,
-	     uint64_t n)
-{
-	uint64_t page = page_bytes();
-	uint64_t label = (DEVICE_LABEL_BYTES + page - 1) / page;
-	off_t offset = (off_t)(block << page_shift());
-	uint64_t len = n << page_shift();
-	int rc = io_begin(device, label, block, n);
-
-	if (rc < 0) {
-		count_write(device, len, rc);
-		return rc;
-	}
-	rc = write_blocks(device, buf, (size_t)len, offset);
-	drop_cached(device, offset, (size_t)len);
-	rc = io_settle(device, rc);
-	count_write(device, len, rc);
-	io_end(device);
-	return rc;
 }

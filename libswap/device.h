@@ -68,8 +68,11 @@ struct device_counters {
  * done() is called with 0 or what device_read() would return.
  */
 struct device_io {
-	struct aio_request request;	/* private to device.c */
+	struct aio_request request;	/* private to device-io.c */
 	struct device	*device;	/* private */
+	struct aio	*aio;		/* private */
+	uint64_t	 start_nsec;	/* private */
+	unsigned	 pair;		/* private */
 	uint64_t	 base;		/* that the device's block 0 has in
 					   `block': space_start() sets it */
 	uint64_t	 block, n;
@@ -128,7 +131,11 @@ int device_read(struct device *device, uint64_t block, void *buf, uint64_t n);
 int device_write(struct device *device, uint64_t block, const void *buf,
 		 uint64_t n);
 
-/* The same, started on @aio.  done() may be called before this returns. */
+/*
+ * The same for the @n blocks from io->block - io->base, started on @aio.  Where
+ * it cannot even begin, or has to be waited for, done() is called before this
+ * returns.
+ */
 void device_start(struct device *device, struct aio *aio,
 		  struct device_io *io);
 
@@ -140,9 +147,15 @@ void device_start(struct device *device, struct aio *aio,
 bool device_discards(const struct device *device);
 void device_discard(struct device *device, uint64_t block, uint64_t n);
 
-/* The device has gone: no new I/O from now on. */
+/*
+ * The device has gone: no new I/O from now on.  The first time @fn of
+ * device_on_gone() is called, without a lock, and while a transfer that has
+ * found it out still counts as in flight.
+ */
 void device_orphan(struct device *device);
 bool device_orphaned(const struct device *device);
+/* Before the first transfer. */
+void device_on_gone(struct device *device, void (*fn)(void *arg), void *arg);
 
 /*
  * Make the regular file @path, mode 0600, of @bytes cut to whole pages, and

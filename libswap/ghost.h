@@ -15,16 +15,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compiler.h"
+
+/* Most evictions that are remembered: 16 GiB of pages of 4 KiB. */
+#define GHOST_SPAN_MAX	(UINT64_C(1) << 22)
+
 struct ghost {
 	_Atomic uint64_t *entry;
-	uint32_t	 nentries;	/* a power of two */
+	_Atomic uint32_t nsets;		/* a power of two */
 	_Atomic uint64_t evictions;	/* so far */
 	_Atomic uint64_t span;		/* remembered for so many evictions */
 };
 
-int ghost_init(struct ghost *ghost);
+/* It remembers nothing before a span is set.  -ENOMEM. */
+int ghost_init(struct ghost *ghost) swap_must_check;
 void ghost_fini(struct ghost *ghost);
-/* Remember for as many evictions as there are pages of RAM. */
+/*
+ * Remember for as many evictions as there are pages of RAM; GHOST_SPAN_MAX at
+ * most.  Where the table changes its size some of what it knows is lost.
+ */
 void ghost_set_span(struct ghost *ghost, uint64_t pages);
 /* The page that has @block goes out. */
 void ghost_add(struct ghost *ghost, uint64_t block);

@@ -49,7 +49,7 @@ latency_count(struct latency *l, uint64_t nsec)
 }
 
 static inline void
-latency_read(struct latency *l, struct swap_latency *ret)
+latency_read(const struct latency *l, struct swap_latency *ret)
 {
 	ret->count = atomic_load_explicit(&l->count, memory_order_relaxed);
 	ret->sum_nsec = atomic_load_explicit(&l->sum_nsec,

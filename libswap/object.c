@@ -529,6 +529,9 @@ object_poison(struct swap_object *object, uint64_t page)
 	(void)swapmap_set(object->map, page, SWAPMAP_POISON, NULL);
 	object_set_state(object, page, PAGE_POISON);
 	count(&object->core->counters.poisoned_pages, 1);
+	events_add(&object->core->events, SWAP_EVENT_PAGE_POISONED, NULL,
+		   object->id, (int)object->pid, "page %" PRIu64
+		   " has no contents", page);
 }
 
 /* ---------------------------------------------------- blocks, reservations */
@@ -822,6 +825,8 @@ object_stats(struct swap_object *object, struct swap_object_stats *st)
 	st->poisoned_bytes = object->npoison << shift;
 	st->reserved_bytes = object->nreserved << shift;
 	st->writers = object->nwriters;
+	st->pagein_pages = atomic_load(&object->pagein_pages);
+	st->pageout_pages = atomic_load(&object->pageout_pages);
 	st->map_bytes = swapmap_memory(object->map);
 	format_cut(st->map_kind, sizeof(st->map_kind), "%s",
 		   swapmap_kind_name(swapmap_kind(object->map)));

@@ -157,6 +157,9 @@ pageio_lost(struct swap_object *object, uint64_t page, int error)
 	}
 	object_set_state(object, page, PAGE_POISON);
 	count(&core->counters.poisoned_pages, 1);
+	events_add(&core->events, SWAP_EVENT_PAGE_POISONED, NULL, object->id,
+		   (int)object->pid, "page %" PRIu64 " cannot be read (%s)",
+		   page, strerror(-error));
 	log_limited(&core->log, &core->limit_read, SWAP_LOG_ERR,
 		    "object %" PRIu64 "%s%s%s of process %d (%s): page %" PRIu64
 		    " cannot be read from block %" PRIu64 " (%s): whoever "

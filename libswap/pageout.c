@@ -162,7 +162,7 @@ next_entry(struct core *core, enum queue queue,
 	uint32_t slot;
 
 	if (!pageq_pop(queue == COLD ? &core->cold : &core->queue, &slot,
-		       ret_page))
+		       ret_page) && (queue == COLD || !pageq_pop(&core->main, &slot, ret_page)))
 		return false;
 	*ret_object = object_hold_slot(core, slot);
 	if (*ret_object != NULL && *ret_page >= (*ret_object)->npages) {
@@ -229,7 +229,7 @@ static unsigned
 collect(struct pageout *po)
 {
 	struct core *core = po->core;
-	uint64_t tries = min_u64(pageq_count(&core->queue), SCAN_MAX);
+	uint64_t tries = min_u64(pageq_count(&core->queue) + pageq_count(&core->main), SCAN_MAX);
 	uint64_t room = space_room(&core->space);
 	unsigned n;
 
@@ -460,6 +460,8 @@ note_maps(struct pageout *po)
 
 	if (po->nmaps_full > 0 && !atomic_exchange(&core->maps_full, true)) {
 		count(&core->maps_full_events, 1);
+		events_add(&core->events, SWAP_EVENT_METADATA_FULL, NULL, 0, 0,
+			   "the swap maps have no more memory");
 		log_limited(&core->log, &core->limit_maps, SWAP_LOG_WARNING,
 			    "the swap maps have all the memory that tunable "
 			    "'metadata_limit' gives them: pages without a "
@@ -467,6 +469,8 @@ note_maps(struct pageout *po)
 			    "'swapctl set', or end programs");
 	} else if (po->nmaps_full == 0 && po->nstaged > 0 &&
 		   atomic_exchange(&core->maps_full, false)) {
+		events_add(&core->events, SWAP_EVENT_METADATA_ROOM, NULL, 0, 0,
+			   "the swap maps have room again");
 		log_limited(&core->log, &core->limit_room, SWAP_LOG_NOTICE,
 			    "the swap maps have room again");
 	}

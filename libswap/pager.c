@@ -184,13 +184,20 @@ core_init(struct core *core, const struct swap_pager_config *config,
 				 config->state_dir != NULL ? config->state_dir :
 				 "", strerror(-rc));
 	}
+	core->space.events = &core->events;
 	core->space.refilled = space_refilled;
 	core->space.refilled_arg = core;
 	budget_init(&core->budget, config->ram_bytes >> page_shift(),
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
 	pageq_init(&core->queue);
+	pageq_init(&core->main);
 	pageq_init(&core->cold);
+	if (cache_init(&core->cache, &core->counters.readahead_wasted) ||
+	    cache_resize(&core->cache, cache_size_for(core->budget.limit)) ||
+	    ghost_init(&core->ghost))
+		return -ENOMEM;
+	ghost_set_span(&core->ghost, core->budget.limit);
 	object_table_init(&core->table);
 	return 0;
 }
@@ -211,15 +218,19 @@ static int
 start_threads(struct swap_pager *pager, unsigned nthreads,
 	      struct swap_error *error)
 {
-	int rc = fault_pool_start(&pager->faults, &pager->core, &pager->regions,
-				  nthreads);
+	struct core *core = &pager->core;
+	int rc = events_start(&core->events);
 
+	if (rc == 0)
+		rc = fault_pool_start(&pager->faults, core, &pager->regions,
+				      nthreads);
 	if (rc == 0) {
-		rc = pageout_start(&pager->pageout, &pager->core,
-				   &pager->regions);
+		rc = pageout_start(&pager->pageout, core, &pager->regions);
 		if (rc < 0)
 			fault_pool_stop(&pager->faults);
 	}
+	if (rc < 0)
+		events_stop(&core->events);
 	if (rc < 0)
 		error_set(error, rc, "cannot start the pager's threads: %s",
 			  strerror(-rc));
@@ -465,6 +476,7 @@ pager_stop(struct swap_pager *pager)
 	pthread_mutex_unlock(&pager->admin);
 	pageout_stop(&pager->pageout);
 	fault_pool_stop(&pager->faults);
+	events_stop(&pager->core.events);
 	object_table_close(&pager->core.table);
 }
 
@@ -501,6 +513,13 @@ pager_check_maps(struct swap_pager *pager)
 		  format_size(limit, allowed, sizeof(allowed)));
 }
 
+static void
+device_event(struct swap_pager *pager, enum swap_event_kind kind,
+	     const char *path, const char *message)
+{
+	events_add(&pager->core.events, kind, path, 0, 0, "%s", message);
+}
+
 int
 swap_device_attach(struct swap_pager *pager, const char *spec,
 		   const struct swap_device_options *options,
@@ -519,7 +538,10 @@ swap_device_attach(struct swap_pager *pager, const char *spec,
 	     device_open(spec, options, &pager->core.log, &device, error);
 	if (rc == 0) {
 		rc = space_attach(&pager->core.space, device, error);
-		if (rc < 0)
+		if (rc == 0)
+			device_event(pager, SWAP_EVENT_DEVICE_ON,
+				     device_path(device), "is in use");
+		else
 			device_close(device);
 	}
 	pthread_mutex_unlock(&pager->admin);
@@ -627,15 +649,20 @@ detach_dev(struct detach *d, const char *spec, struct swap_error *error)
 		.arg = d,
 	};
 	int rc = pb.buf != NULL ? detach_run(d, &pb) : -ENOMEM;
+	char path[256];
 
 	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
+	format_cut(path, sizeof(path), "%s", space_dev_path(d->dev));
 	if (rc != 0) {
 		space_close_cancel(&core->space, d->dev);
+		device_event(d->pager, SWAP_EVENT_DEVICE_OFF_STOPPED, path,
+			     "is in service again");
 		return detach_failed(spec, rc, pb.failed, error);
 	}
 	d->next_usec = 0;
 	detach_poll(&pb);	/* the last word: all done */
 	space_close_finish(&core->space, d->dev);
+	device_event(d->pager, SWAP_EVENT_DEVICE_OFF, path, "is turned off");
 	log_write(&core->log, SWAP_LOG_DEBUG, "%s: turned off", spec);
 	return 0;
 }
@@ -657,8 +684,11 @@ swap_device_detach(struct swap_pager *pager, const char *spec,
 	pthread_mutex_lock(&pager->admin);
 	rc = space_close_begin(&core->space, spec, count_swapped(core),
 			       budget_free(&core->budget), &d.dev, error);
-	if (rc == 0)
+	if (rc == 0) {
 		pager->ndetaching++;
+		device_event(pager, SWAP_EVENT_DEVICE_OFF_STARTED,
+			     space_dev_path(d.dev), "is being turned off");
+	}
 	pthread_mutex_unlock(&pager->admin);
 	if (rc < 0)
 		return rc;

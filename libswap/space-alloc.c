@@ -169,10 +169,33 @@ tell_water(struct space *s, const struct space_news *news)
 }
 
 static void
+tell_event(struct space *s, const struct space_news *news)
+{
+	char left[32], total[32];
+
+	format_size(news->room * page_bytes(), left, sizeof(left));
+	format_size(news->total * page_bytes(), total, sizeof(total));
+	if (news->what & NEWS_ROOM)
+		events_add(s->events, SWAP_EVENT_ROOM, NULL, 0, 0,
+			   "swap space is no longer almost full: %s of %s left",
+			   left, total);
+	if (news->what & NEWS_ALMOST)
+		events_add(s->events, SWAP_EVENT_ALMOST_FULL, NULL, 0, 0,
+			   "swap space is almost full: %s of %s left", left,
+			   total);
+	if (news->what & NEWS_FULL)
+		events_add(s->events, SWAP_EVENT_FULL, NULL, 0, 0,
+			   "out of swap space: programs that need new memory "
+			   "wait");
+}
+
+static void
 tell(struct space *s, const struct space_news *news)
 {
-	if (news->what & (NEWS_ROOM | NEWS_FULL | NEWS_ALMOST))
+	if (news->what & (NEWS_ROOM | NEWS_FULL | NEWS_ALMOST)) {
 		tell_water(s, news);
+		tell_event(s, news);
+	}
 	if (news->what & NEWS_REFUSED)
 		log_write(&s->log, SWAP_LOG_ERR,
 			  "blocks %" PRIu64 "+%" PRIu64 " freed that were not "
@@ -494,9 +517,11 @@ space_bad(struct space *s, uint64_t block, uint64_t n)
 		remember_bad(dev, block - dev->first, n);
 	}
 	space_leave(s);
-	if (news)
-		log_write(&s->log, SWAP_LOG_ERR,
-			  "%s: has blocks that cannot be read or written; they "
-			  "are not used again; replace the device and turn it "
-			  "off", path);
+	if (!news)
+		return;
+	log_write(&s->log, SWAP_LOG_ERR,
+		  "%s: has blocks that cannot be read or written; they are not "
+		  "used again; replace the device and turn it off", path);
+	events_add(s->events, SWAP_EVENT_DEVICE_DEGRADED, path, 0, 0,
+		   "has blocks that cannot be read or written");
 }

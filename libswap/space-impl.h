@@ -14,6 +14,7 @@ struct space_bad {
 };
 
 struct space_dev {
+	struct space	*space;
 	struct device	*device;
 	struct blist	*blist;		/* (l) */
 	uint64_t	 serial;	/* never used again */

@@ -101,6 +101,41 @@ space_dev_of(const struct space *s, uint64_t block)
 	return NULL;
 }
 
+/* -------------------------------------------------------- out of service */
+
+/* Lock held. */
+static void
+leave_service(struct space *s, struct space_dev *dev, unsigned why)
+{
+	if (space_dev_serves(dev)) {
+		s->total -= space_dev_usable(dev);
+		s->avail -= nfree(dev);
+	}
+	dev->flags |= why;
+	space_size_check(s);
+}
+
+/*
+ * A device that has gone is not asked for blocks again.  Called while a
+ * transfer of it is in flight, so that it is not given up meanwhile.
+ */
+static void
+dev_gone(void *arg)
+{
+	struct space_dev *dev = arg;
+	struct space *s = dev->space;
+
+	space_enter(s);
+	leave_service(s, dev, SWAP_DEVICE_GONE);
+	space_leave(s);
+	log_write(&s->log, SWAP_LOG_ERR,
+		  "%s: has disappeared; pages that were on it only are lost, "
+		  "and their programs get SIGBUS", device_path(dev->device));
+	events_add(s->events, SWAP_EVENT_DEVICE_ORPHANED,
+		   device_path(dev->device), 0, 0, "has disappeared; pages "
+		   "that were on it only are lost");
+}
+
 /* --------------------------------------------------------------- attach */
 
 /* The lowest gap that holds @nblocks and a block of nobody behind them. */
@@ -155,7 +190,8 @@ record_set(struct space *s, struct space_dev *dev)
 }
 
 static int
-dev_create(struct device *device, struct space_dev **ret_dev)
+dev_create(struct space *s, struct device *device,
+	   struct space_dev **ret_dev)
 {
 	struct space_dev *dev = calloc(1, sizeof(*dev));
 	uint64_t nblocks = device_nblocks(device);
@@ -173,6 +209,7 @@ dev_create(struct device *device, struct space_dev **ret_dev)
 		free(dev);
 		return rc;
 	}
+	dev->space = s;
 	dev->device = device;
 	dev->priority = device_priority(device);
 	*ret_dev = dev;
@@ -205,7 +242,7 @@ space_attach(struct space *s, struct device *device, struct swap_error *error)
 {
 	struct space_dev *dev;
 	uint64_t nblocks = device_nblocks(device);
-	int rc = dev_create(device, &dev);
+	int rc = dev_create(s, device, &dev);
 
 	if (rc < 0)
 		return error_set(error, rc, "%s: no memory for its block list",
@@ -218,6 +255,7 @@ space_attach(struct space *s, struct device *device, struct swap_error *error)
 		dev->serial = ++s->serial;
 		record_set(s, dev);
 		insert_by_priority(s, dev);
+		device_on_gone(device, dev_gone, dev);
 		s->total += space_dev_usable(dev);
 		s->avail += nfree(dev);
 		space_size_check(s);
@@ -293,18 +331,6 @@ close_check(struct space *s, struct space_dev *dev, const char *spec,
 		spec, format_size(need * page_bytes(), holds, sizeof(holds)),
 		format_size((spare_pages + others) * page_bytes(), fits,
 			    sizeof(fits)));
-}
-
-/* Lock held. */
-static void
-leave_service(struct space *s, struct space_dev *dev, unsigned why)
-{
-	if (space_dev_serves(dev)) {
-		s->total -= space_dev_usable(dev);
-		s->avail -= nfree(dev);
-	}
-	dev->flags |= why;
-	space_size_check(s);
 }
 
 int
@@ -407,49 +433,33 @@ dev_for_io(struct space *s, uint64_t block, uint64_t n)
 	return dev;
 }
 
-/* A device that says it has gone is not asked for blocks again. */
-static void
-note_gone(struct space *s, struct space_dev *dev)
-{
-	bool news = false;
-
-	if (!device_orphaned(dev->device))
-		return;
-	space_enter(s);
-	news = (dev->flags & SWAP_DEVICE_GONE) == 0;
-	leave_service(s, dev, SWAP_DEVICE_GONE);
-	space_leave(s);
-	if (news)
-		log_write(&s->log, SWAP_LOG_ERR,
-			  "%s: has disappeared; pages that were on it only "
-			  "are lost, and their programs get SIGBUS",
-			  device_path(dev->device));
-}
-
 int
 space_read(struct space *s, uint64_t block, void *buf, uint64_t n)
 {
 	struct space_dev *dev = dev_for_io(s, block, n);
-	int rc;
 
-	if (dev == NULL)
-		return -ENXIO;
-	rc = device_read(dev->device, block - dev->first, buf, n);
-	if (rc < 0)
-		note_gone(s, dev);
-	return rc;
+	return dev != NULL ?
+	       device_read(dev->device, block - dev->first, buf, n) : -ENXIO;
 }
 
 int
 space_write(struct space *s, uint64_t block, const void *buf, uint64_t n)
 {
 	struct space_dev *dev = dev_for_io(s, block, n);
-	int rc;
 
-	if (dev == NULL)
-		return -ENXIO;
-	rc = device_write(dev->device, block - dev->first, buf, n);
-	if (rc < 0)
-		note_gone(s, dev);
-	return rc;
+	return dev != NULL ?
+	       device_write(dev->device, block - dev->first, buf, n) : -ENXIO;
+}
+
+void
+space_start(struct space *s, struct aio *aio, struct device_io *io)
+{
+	struct space_dev *dev = dev_for_io(s, io->block, io->n);
+
+	if (dev == NULL) {
+		io->done(io, -ENXIO);
+		return;
+	}
+	io->base = dev->first;
+	device_start(dev->device, aio, io);
 }

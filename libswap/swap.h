@@ -89,7 +89,9 @@ struct swap_pager;
 
 /*
  * What happened to a pager that somebody may want to know at once.  Events are
- * numbered from 1 without gaps; a pager keeps the last SWAP_EVENTS_MAX.
+ * numbered from 1 without gaps; a pager keeps the last SWAP_EVENTS_MAX.  Of one
+ * kind at most SWAP_EVENTS_SECOND are kept a second, so that they do not drive
+ * all others out; the next one kept says how many were left out.
  */
 enum swap_event_kind {
 	SWAP_EVENT_DEVICE_ON,		/* attached */
@@ -110,6 +112,7 @@ enum swap_event_kind {
 };
 
 #define SWAP_EVENTS_MAX		256u
+#define SWAP_EVENTS_SECOND	16u
 
 struct swap_event {
 	uint64_t	number;
@@ -125,8 +128,10 @@ struct swap_event {
 const char *swap_event_name(enum swap_event_kind kind);
 
 /*
- * Called once an event is kept, from any of the pager's threads, with no lock
- * held that a call of the library needs; it must not block.
+ * Called for each event that is kept, in the order of their numbers, from a
+ * thread of its own, without any lock.  A listener that is slow misses those
+ * that were forgotten meanwhile: their numbers are left out.  It must not end
+ * the pager.
  */
 typedef void swap_event_fn(void *arg, const struct swap_event *event);
 
@@ -716,6 +721,9 @@ struct swap_stats {
 	struct swap_object_stats *objects;
 	size_t		nusers;
 	struct swap_user_stats *users;
+	uint64_t	nobjects_live;	/* how many there are, shown or not */
+	/* Also those that were left out of the ring: see SWAP_EVENTS_SECOND. */
+	uint64_t	event_counts[SWAP_EVENT_KINDS];
 	uint64_t	nevents_ever;	/* the last one's number */
 	size_t		nevents;	/* that are still kept, oldest first */
 	struct swap_event *events;

@@ -275,7 +275,7 @@ draw_charts(const struct scene *scene, struct canvas *canvas,
 	if (!scene->screen)
 		return draw_rates_line(scene, canvas, area);
 	/* Low ones leave room, high ones would say no more. */
-	high = (unsigned)min_u64(high, 12);
+	high = (unsigned)min_u64(high, 20);
 	if (high == 0)
 		return 0;
 	for (unsigned i = 0; i < n; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Methods about the pager itself: hello, snapshot, devices, the end.
+ * Methods about the pager itself: hello, devices, the end.
  *
  * On, Off and Stop change the pager for everybody, so they are for root and
  * for the swapd's own user.  Off runs for as long as it takes, in its peer's
@@ -17,11 +17,6 @@
 #include <unistd.h>
 
 #include "../util.h"
-#include "json.h"
-
-/* Between two snapshots of one stream. */
-#define INTERVAL_MIN_USEC	UINT64_C(10000)
-#define INTERVAL_MAX_USEC	(UINT64_C(86400) * 1000000)
 
 /* Names of devices that are not paths: <tag>=<value>. */
 static const char *const device_tags[] = {
@@ -44,7 +39,7 @@ refuse_permission(struct request *request, const char *what)
 			     (unsigned)request->conn->owner.uid);
 }
 
-/* ------------------------------------------------------- hello, snapshot */
+/* ---------------------------------------------------------------- hello */
 
 static int
 method_hello(struct request *request)
@@ -65,7 +60,8 @@ method_hello(struct request *request)
 				     "%" PRIu64 "; install the same version of "
 				     "both", SWAP_VERSION, VARLINK_PROTOCOL,
 				     protocol);
-	r = swap_pager_stats(request->conn->server->pager, &stats);
+	r = pager_stats(request->conn->server->pager, false, UINT64_MAX,
+			&stats);
 	if (r < 0)
 		return reply_refused(request, r, "no snapshot: %s",
 				     strerror(-r));
@@ -77,77 +73,6 @@ method_hello(struct request *request)
 			   "swap_bytes", (json_int_t)stats.swap_bytes);
 	swap_stats_clear(&stats);
 	return reply(request, answer);
-}
-
-static bool
-shows_user(void *arg, uint32_t uid)
-{
-	const struct conn *conn = arg;
-
-	return conn_is_master(conn) || uid == conn->owner.uid;
-}
-
-static json_t *
-snapshot(struct conn *conn, int *ret_error)
-{
-	struct swap_stats stats;
-	json_t *json;
-
-	*ret_error = swap_pager_stats(conn->server->pager, &stats);
-	if (*ret_error < 0)
-		return NULL;
-	json = json_from_stats(&stats, shows_user, conn);
-	swap_stats_clear(&stats);
-	if (json == NULL)
-		*ret_error = -ENOMEM;
-	return json;
-}
-
-/* One snapshot after another until the peer goes, which is not an error. */
-static int
-status_stream(struct request *request, uint64_t interval_usec)
-{
-	json_t *json;
-	int r;
-
-	for (;;) {
-		json = snapshot(request->conn, &r);
-		if (json == NULL)
-			return reply_refused(request, r, "no snapshot: %s",
-					     strerror(-r));
-		r = reply_more(request, json_pack("{s:o}", "snapshot", json));
-		if (r < 0)
-			return r;
-		r = frame_wait(&request->conn->frame, -1,
-			       (int64_t)(interval_usec / 1000));
-		if (r != -ETIMEDOUT)
-			return r < 0 ? r : -ECANCELED;
-	}
-}
-
-static int
-method_status(struct request *request)
-{
-	uint64_t interval = 0;
-	const struct varlink_param table[] = {
-		{ "interval_usec", VARLINK_INT, true, &interval },
-	};
-	json_t *json;
-	int r = request_params(request, table, ARRAY_SIZE(table));
-
-	if (r <= 0)
-		return r;
-	if (interval != 0 &&
-	    (interval < INTERVAL_MIN_USEC || interval > INTERVAL_MAX_USEC))
-		return reply_service_error(request, "InvalidParameter",
-					   "parameter", "interval_usec");
-	if (request->more && interval != 0)
-		return status_stream(request, interval);
-	json = snapshot(request->conn, &r);
-	if (json == NULL)
-		return reply_refused(request, r, "no snapshot: %s",
-				     strerror(-r));
-	return reply(request, json_pack("{s:o}", "snapshot", json));
 }
 
 /* ---------------------------------------------------------------- devices */
@@ -346,7 +271,6 @@ method_device(struct request *request)
 
 const struct method control_methods[] = {
 	{ "Hello", method_hello },
-	{ "Status", method_status },
 	{ "On", method_on },
 	{ "Off", method_off },
 	{ "Stop", method_stop },

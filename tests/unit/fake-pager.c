@@ -43,11 +43,13 @@ fake_init(struct swap_pager *pager)
 	pager->no_ram_from = UINT64_MAX;
 	strcpy(pager->tuned, "first");
 	pthread_mutex_init(&pager->lock, NULL);
+	events_init(&pager->events, NULL, NULL);
 }
 
 void
 fake_fini(struct swap_pager *pager)
 {
+	events_fini(&pager->events);
 	pthread_mutex_destroy(&pager->lock);
 }
 
@@ -579,7 +581,25 @@ charge_user(struct swap_stats *stats, const struct swap_object *object)
 }
 
 int
-swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
+swap_pager_events(struct swap_pager *pager, uint64_t after,
+		  struct swap_event **ret_events, size_t *ret_n)
+{
+	uint64_t last;
+
+	return events_after(&pager->events, after, ret_events, ret_n, &last);
+}
+
+void
+pager_client_gone(struct swap_pager *pager, const struct pager_owner *owner,
+		  unsigned nheld)
+{
+	events_add(&pager->events, SWAP_EVENT_CLIENT_GONE, NULL, 0,
+		   (int)owner->pid, "held %u", nheld);
+}
+
+int
+pager_stats(struct swap_pager *pager, bool objects, uint64_t after,
+	    struct swap_stats *ret_stats)
 {
 	struct swap_object *o;
 	size_t i = 0;
@@ -597,9 +617,11 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 		memcpy(ret_stats->objects[i].name, o->name, sizeof(o->name));
 		charge_user(ret_stats, o);
 	}
-	ret_stats->nobjects = i + pager->extra_objects;
+	ret_stats->nobjects = objects ? i + pager->extra_objects : 0;
+	ret_stats->nobjects_live = i + pager->extra_objects;
 	pthread_mutex_unlock(&pager->lock);
-	return 0;
+	return swap_pager_events(pager, after, &ret_stats->events,
+				 &ret_stats->nevents);
 }
 
 void
@@ -608,9 +630,11 @@ swap_stats_clear(struct swap_stats *stats)
 	free(stats->devices);
 	free(stats->objects);
 	free(stats->users);
+	free(stats->events);
 	stats->devices = NULL;
 	stats->objects = NULL;
 	stats->users = NULL;
+	stats->events = NULL;
 }
 
 int

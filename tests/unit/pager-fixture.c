@@ -30,6 +30,8 @@ int __real_device_read(struct device *, uint64_t, void *, uint64_t);
 int __wrap_device_read(struct device *, uint64_t, void *, uint64_t);
 int __real_device_write(struct device *, uint64_t, const void *, uint64_t);
 int __wrap_device_write(struct device *, uint64_t, const void *, uint64_t);
+void __real_device_start(struct device *, struct aio *, struct device_io *);
+void __wrap_device_start(struct device *, struct aio *, struct device_io *);
 int __real_pwrite_full(int, const void *, size_t, off_t);
 int __wrap_pwrite_full(int, const void *, size_t, off_t);
 int __real_madvise(void *, size_t, int);
@@ -106,6 +108,29 @@ __wrap_device_write(struct device *device, uint64_t block, const void *buf,
 		return -EIO;
 	}
 	return __real_device_write(device, block, buf, n);
+}
+
+/* What the two above do, for a transfer that goes on by itself. */
+void
+__wrap_device_start(struct device *device, struct aio *aio,
+		    struct device_io *io)
+{
+	uint64_t block = io->block - io->base;
+	unsigned slow = io->write ? fault.write_slow : fault.read_slow;
+	bool bad = io->write ?
+		touches(block, io->n, fault.write_lo, fault.write_hi) :
+		touches(block, io->n, fault.read_lo, fault.read_hi);
+
+	jitter();
+	if (slow > 0)
+		usleep(slow);
+	if (!io->write && atomic_exchange(&fault.vanish, false))
+		device_orphan(device);
+	fault.write_hits += io->write && bad;
+	if (bad)
+		io->done(io, -EIO);
+	else
+		__real_device_start(device, aio, io);
 }
 
 int
