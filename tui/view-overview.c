@@ -325,6 +325,17 @@ draw_event(struct canvas *canvas, const struct area *area, unsigned row,
 	n += canvas_print(canvas, row, area->col + n, area->cols - n,
 			  alarm ? STYLE_ALARM : STYLE_PLAIN, "%s%-18s ",
 			  alarm ? "! " : "  ", name != NULL ? name : "");
+	if (event->device[0] != '\0')
+		n += canvas_print(canvas, row, area->col + n, area->cols - n,
+				  STYLE_STRONG, "%s ", event->device);
+	else if (event->object != 0)
+		n += canvas_print(canvas, row, area->col + n, area->cols - n,
+				  STYLE_STRONG, "object %" PRIu64 " ",
+				  event->object);
+	else if (event->pid != 0)
+		n += canvas_print(canvas, row, area->col + n, area->cols - n,
+				  STYLE_STRONG, "process %" PRId32 " ",
+				  event->pid);
 	(void)canvas_text(canvas, row, area->col + n, area->cols - n,
 			  STYLE_PLAIN, event->message);
 }
