@@ -5,8 +5,7 @@
  * A dirty page is staged: its place in the map is prepared, it is protected in
  * all regions, and copied from the memfd into frames of the cache.  As many as
  * fit into one write lie there behind one another, in the order of objects and
- * pages.  Pages of zeros are left out: they need no block.  A full stage is
- * written to fresh blocks (FreeBSD putpages reallocates on the fly), in as few
+ * pages.  A full stage is written to fresh blocks (FreeBSD putpages reallocates on the fly), in as few
  * pieces as space gives, and the next one is filled while that goes on.
  *
  * When a write has ended, for each run of its pages: the blocks are entered into
@@ -56,7 +55,6 @@ struct pageout_write {
 enum kind {
 	CLEAN,		/* has its block */
 	WRITTEN,	/* has one now */
-	ZEROS,		/* needs none */
 };
 
 /* Consecutive pages of one object, all alike. */
@@ -208,8 +206,8 @@ record(struct run *run, uint64_t i)
 	uint64_t page = run->page + i;
 	bool wanted = (object->page[page] & PAGE_WANTED) != 0;
 
-	if (run->kind != WRITTEN)
-		return !wanted && (run->kind == CLEAN || !object->dead);
+	if (run->kind == CLEAN)
+		return !wanted;
 	if (victim->block == PAGEIO_UNRESERVED)
 		object_lose_reservation(object, page);
 	if (victim->block >= PAGEIO_UNRESERVED)
@@ -246,28 +244,14 @@ stay(struct run *run, uint64_t first, uint64_t n)
 	run->po->nvain += n;
 }
 
-/* What they are when they are out of the memfd, or when that failed. */
-static enum page_state
-state_after(const struct run *run, bool gone)
-{
-	if (run->kind != ZEROS)
-		return gone ? PAGE_SWAPPED : PAGE_CLEAN;
-	if (!gone)
-		return PAGE_DIRTY;
-	return run->object->copy ? PAGE_ZERO : PAGE_EMPTY;
-}
-
 /* Pages have gone; tell the ghosts, keep the copies (W2). */
 static void
 remember(struct run *run, uint64_t first, uint64_t n)
 {
 	struct pageout *po = run->po;
 
-	if (run->kind == ZEROS)
-		count(&po->core->counters.pageout_fill, n);
-	else
-		for (uint64_t i = first; i < first + n; i++)
-			ghost_add(&po->core->ghost, run->victim[i].block);
+	for (uint64_t i = first; i < first + n; i++)
+		ghost_add(&po->core->ghost, run->victim[i].block);
 	keep_copies(run, first, first + n);
 	po->nvain = 0;
 	po->gone = true;
@@ -290,10 +274,8 @@ drop(struct run *run, uint64_t first, uint64_t n)
 	else
 		give_copies(run, first, first + n);
 	object_lock(object);
-	if (run->kind == ZEROS)
-		swapmap_unprepare(object->map, page, n);
 	for (uint64_t i = page; i < page + n; i++) {
-		object_set_state(object, i, state_after(run, gone));
+		object_set_state(object, i, gone ? PAGE_SWAPPED : PAGE_CLEAN);
 		if (!gone)
 			object_enqueue(object, i);
 	}
@@ -420,8 +402,10 @@ void
 pageout_reap(struct pageout *po, bool wait)
 {
 	aio_reap(po->aio);
-	if (wait && po->ended == NULL)
+	if (wait && po->ended == NULL) {
+		space_watch(&po->core->space);
 		aio_wait(po->aio, WAIT_USEC);
+	}
 	while (po->ended != NULL) {
 		struct pageout_write *w = po->ended;
 
@@ -547,48 +531,6 @@ copy_run(struct run *run, void *buf)
 	return rc;
 }
 
-/* Does the page need no block? */
-static bool
-is_fill(const char *page)
-{
-	uint64_t word;
-
-	return pageio_uniform(page, &word) && word == 0;
-}
-
-/*
- * The @n pages of @victim have been copied behind what is staged.  Those that
- * need no block go now, the others close ranks.
- */
-static void
-stage_sift(struct pageout *po, const struct victim *victim, unsigned n)
-{
-	struct pageout_stage *st = &po->stage;
-	const char *from = st->mem + ((uint64_t)st->n << page_shift());
-	unsigned i = 0;
-
-	while (i < n) {
-		unsigned fill = 0;
-
-		while (i + fill < n &&
-		       is_fill(from + ((uint64_t)(i + fill) << page_shift())))
-			fill++;
-		if (fill > 0) {
-			struct run run = run_of(po, victim + i, fill, ZEROS);
-
-			run_finish(&run);
-			i += fill;
-			continue;
-		}
-		if (from + ((uint64_t)i << page_shift()) !=
-		    st->mem + ((uint64_t)st->n << page_shift()))
-			memcpy(st->mem + ((uint64_t)st->n << page_shift()),
-			       from + ((uint64_t)i << page_shift()),
-			       page_bytes());
-		st->page[st->n++] = victim[i++];
-	}
-}
-
 /* A piece of a run that fits into the stage. */
 static void
 stage_piece(struct pageout *po, const struct victim *victim, unsigned n)
@@ -602,7 +544,8 @@ stage_piece(struct pageout *po, const struct victim *victim, unsigned n)
 		return;
 	}
 	po->nstaged += n;
-	stage_sift(po, victim, n);
+	memcpy(&st->page[st->n], victim, n * sizeof(*victim));
+	st->n += n;
 }
 
 static void
