@@ -137,8 +137,8 @@ make(struct mixed *m, struct swap_object *source, struct area *ret_area)
 	struct area a = { .npages = PAGES, .id = ID };
 	int rc = source != NULL ?
 		 pager_object_copy(source, &owner, &a.object, NULL) :
-		 swap_object_create(m->env->pager, NULL, PAGES * PAGE, 0,
-				    &a.object, NULL);
+		 swap_object_create(m->env->pager, NULL, PAGES * PAGE,
+				    SWAP_OBJECT_EXACT, &a.object, NULL);
 
 	expect(m, rc, "create");
 	if (rc < 0)

@@ -323,7 +323,7 @@ test_flush_deactivate(void **state)
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
 	old = area_new(env, 80, 0);
-	cold = area_new(env, 140, 0);
+	cold = area_new(env, 140, SWAP_OBJECT_EXACT);
 	new = area_new(env, 20, 0);
 	write_pages(&old, 0, 80, 1);
 	write_pages(&cold, 0, 130, 1);
