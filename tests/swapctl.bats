@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# What a person does with swapctl and swaptop: devices on and off while
-# programs run, and what the two show of it.
+# What a person does with swapctl: devices on and off while programs run, and
+# what it shows of that.
 
 bats_require_minimum_version 1.5.0
 load lib/helpers
@@ -69,13 +69,15 @@ used() { snapshot 'd[argv[0]]["used_bytes"]' "$1"; }
 
 has_status() { [ -s status ]; }
 
-# A module that makes every read of swapd last, as long as $SWK_TMP/slow exists.
+# A module that makes every read of swapd last 5 ms a page, as long as
+# $SWK_TMP/slow exists.  It leaves it pread(2) alone to read with.
 make_slow()
 {
 	require_plain_build
 	cat >slow.c <<-'END'
 	#define _GNU_SOURCE
 	#include <dlfcn.h>
+	#include <errno.h>
 	#include <stdlib.h>
 	#include <sys/types.h>
 	#include <unistd.h>
@@ -89,7 +91,13 @@ make_slow()
 		const char *file = getenv("SWK_SLOW");
 
 		if (len >= 4096 && file != NULL && access(file, F_OK) == 0)
-			usleep(100000);
+			usleep(len / 4096 * 5000);
+	}
+
+	int
+	io_uring_queue_init(unsigned depth, void *ring, unsigned flags)
+	{
+		return -ENOSYS;
 	}
 
 	ssize_t
@@ -227,8 +235,8 @@ good, bad = (json.loads(x) for x in sys.argv[1:3])
 assert type(good.pop("elapsed_usec")) is int
 assert good == {"device": sys.argv[3], "result": "ok", "done_bytes": 0,
 		"total_bytes": 0}, good
-assert bad["result"] == "failed" and bad["errno"] == 6, bad
-assert "not in use as swap" in bad["message"], bad' "${lines[@]}" "$file"
+assert bad["result"] == "failed" and bad["errno"] == 16, bad
+assert "being turned off already" in bad["message"], bad' "${lines[@]}" "$file"
 	stop_swapd
 }
 
@@ -356,6 +364,46 @@ assert r["elapsed_usec"] > 0' "$output" "$two" "$held"
 	stop_swapd
 }
 
+# Two devices in one command: neither takes what the other held.
+@test "off of several devices empties them together" {
+	require_uffd
+	one=$(make_swapfile 16M) two=$(make_swapfile 16M)
+	start_swapd --ram 4M --on "$one" --on "$two"
+	start_holder a 24M
+	tell a "fill 1"
+	three=$(make_swapfile 64M)
+	swapctl -p t on "$three"
+	held_one=$(used "$one") held_two=$(used "$two")
+	[ "$held_one" -gt $((6 << 20)) ]
+	[ "$held_two" -gt $((6 << 20)) ]
+	run --separate-stderr swapctl -p t off --json "$one" nothere "$two"
+	assert_failure 1
+	python3 -c 'import json, sys
+one, none, two = (json.loads(x) for x in sys.argv[1:4])
+assert one["result"] == two["result"] == "ok", (one, two)
+assert one["done_bytes"] == one["total_bytes"] == int(sys.argv[4]), one
+assert two["done_bytes"] == two["total_bytes"] == int(sys.argv[5]), two
+assert none["result"] == "failed" and none["errno"] == 6, none' \
+		"${lines[@]}" "$held_one" "$held_two"
+	[[ $stderr == "swapctl: $SWK_TMP/nothere: is not in use"* ]]
+	holds 'list(d) == argv' "$three"
+	tell a "check 1"
+	tell a "fill 2"
+	tell a "check 2"
+	# Together they hold more than there is room for, each does not.
+	swapctl -p t on "$one" "$two"
+	start_holder b 36M
+	tell b "fill 3"
+	run --separate-stderr swapctl -p t off "$three" "$one" "$two"
+	assert_failure 1
+	[[ $stderr == *"together with what is being turned off already it holds"* ]]
+	tell a "check 2"
+	tell b "check 3"
+	end_holder a
+	end_holder b
+	stop_swapd
+}
+
 @test "off -a: one that cannot does not keep the others on" {
 	require_uffd
 	big=$(make_swapfile 32M) small=$(make_swapfile 8M)
@@ -449,18 +497,24 @@ prepare_interrupt()
 	assert_restored
 }
 
-@test "off -a that is interrupted leaves the rest alone" {
+@test "off of several that is interrupted: each is told" {
 	prepare_interrupt
-	env --default-signal=INT swapctl -p t off -a >off.out 2>off.err 3>&- &
+	three=$(make_swapfile 32M)
+	swapctl -p t on "$three"
+	env --default-signal=INT swapctl -p t off "$two" "$one" >off.out 2>off.err 3>&- &
 	pid=$!
 	register_pid "$pid"
 	wait_until 20 off_has_begun
 	kill -INT "$pid"
 	wait "$pid" || status=$?
 	assert_equal "${status:-0}" 1
+	assert_equal "$(cat off.out)" "$two is off; it held nothing"
 	run cat off.err
-	assert_line --index 0 --regexp "^swapctl: $one: stopped after .* in service again$"
-	assert_line --index 1 "swapctl: stopped; 1 device was left as it was"
+	assert_output --regexp "^swapctl: $one: stopped after [0-9.]+ [KM]iB; the device is in service again$"
+	rm slow
+	swapctl -p t on "$two"
+	swapctl -p t off "$three"
+	touch slow
 	assert_restored
 }
 
@@ -810,87 +864,4 @@ print([p["provider"] for p in json.loads(sys.argv[1])])' "$output")" \
 		[[ $stderr == "${command%% *}: "*"standard output"* ]]
 	done
 	stop_swapd
-}
-
-# ---------------------------------------------------------------- swaptop
-
-@test "swaptop --once and --batch print what there is" {
-	require_uffd
-	file=$(make_swapfile 32M)
-	start_swapd --ram 4M --on "$file"
-	start_holder a 16M work
-	tell a "fill 1"
-	run --separate-stderr swaptop -p t --once
-	assert_success
-	assert_equal "$stderr" ""
-	assert_line --index 0 --regexp "^Pager t: swapd [0-9.]+, process $SWAPD_PID, up .*, 1 client$"
-	assert_line --regexp "^RAM .*% +[0-9.]+M of 4M, 0B wired$"
-	assert_line --regexp "^Swap .*% +1[0-9.]+M of 32M, [0-9.]+M available$"
-	assert_line --regexp "^Sums +0 pages in, [0-9,]+ pages out, [0-9,]+ faults$"
-	assert_line --regexp "^$file +file +32M +1[0-9.]+M +[0-9.]+M +[0-9]+% +0 +- +- -$"
-	assert_line --regexp "^ +1 work +$a_pid holder +16M +[0-9.]+M +1[0-9.]+M +[0-9]+% +0B$"
-	refute_output --partial $'\e'
-	run swaptop -p t --batch -n 2 -d 0.2
-	assert_success
-	assert_equal "$(grep -c "^Pager t:" <<<"$output")" 2
-	assert_equal "$(grep -c "^Sums " <<<"$output")" 1
-	assert_equal "$(grep -c "^Rates .* a second$" <<<"$output")" 1
-	assert_equal "$(grep -c "^$file " <<<"$output")" 2
-	assert_equal "$(grep -c " work " <<<"$output")" 2
-	end_holder a
-	stop_swapd
-}
-
-@test "swaptop on a screen, until q" {
-	file=$(make_swapfile 32M)
-	start_swapd --ram 4M --on "$file"
-	start_tmux "swaptop -p t -d 0.2; echo \$? >status; cat"
-	wait_until 20 on_screen "q quit"
-	run screen
-	assert_line --index 0 --regexp "^Pager t: swapd .*, 0 clients"
-	assert_line --regexp "^RAM +░+ +0%  0B of 4M, 0B wired"
-	assert_line --regexp "^Swap +░+ +0%  0B of 32M, 32M available"
-	# A long path is cut on the left.
-	assert_line --regexp "${file##*/} +file +32M +0B +32M +0% "
-	# It goes on by itself.
-	wait_until 20 on_screen "^Rates "
-	swapctl -p t on --create 8M new
-	wait_until 20 on_screen "/new  *file "
-	# A window too small says so, and comes back.
-	"${tmux[@]}" resize-window -x 30 -y 6
-	wait_until 20 on_screen "too small"
-	"${tmux[@]}" resize-window -x 100 -y 30
-	wait_until 20 on_screen "/new  *file "
-	press C-l
-	wait_until 20 on_screen "q quit"
-	[ ! -e status ]
-	press q
-	wait_until 20 has_status
-	assert_equal "$(cat status)" 0
-	# The terminal is given back as it was.
-	run screen
-	refute_output --partial "q quit"
-	stop_swapd
-}
-
-@test "swaptop outlives the swapd, and finds the next" {
-	start_swapd --ram 4M
-	start_tmux "swaptop -p t -d 0.1; echo \$? >status; cat"
-	wait_until 20 on_screen "^Pager t: .*process $SWAPD_PID,"
-	before=$SWAPD_PID
-	stop_swapd
-	wait_until 20 on_screen "^! no swapd is listening"
-	# What was last known stays below that.
-	on_screen "Below is what was seen last"
-	on_screen "^Pager t: .*process $before,"
-	[ ! -e status ]
-	start_swapd --ram 2M
-	wait_until 20 on_screen "^Pager t: .*process $SWAPD_PID,"
-	wait_until 20 off_screen "^! no swapd"
-	on_screen "of 2M"
-	kill -9 "$SWAPD_PID"
-	wait_until 20 on_screen "^! "
-	press q
-	wait_until 20 has_status
-	assert_equal "$(cat status)" 0
 }
