@@ -39,7 +39,9 @@ struct command {
 };
 
 extern const struct command cmd_drain;
+extern const struct command cmd_events;
 extern const struct command cmd_explain;
+extern const struct command cmd_export;
 extern const struct command cmd_get;
 extern const struct command cmd_list;
 extern const struct command cmd_map;

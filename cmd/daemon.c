@@ -6,9 +6,6 @@
  * that whoever starts a swapd knows from the exit status whether there is one.
  * Until then messages go to the terminal, from then on to syslog.
  *
- * Readiness for a service manager is the documented protocol of sd_notify(3):
- * one datagram to the socket in NOTIFY_SOCKET.
- *
  * Locking memory.  A pager whose own pages are swapped out can wait for itself.
  * MCL_ONFAULT locks what is touched, so that address space reserved for maps
  * costs nothing.  With a finite RLIMIT_MEMLOCK, MCL_FUTURE would make later
@@ -22,19 +19,17 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include "notify.h"
 #include "util.h"
 
 void
@@ -134,32 +129,6 @@ daemon_start(struct daemon *daemon)
 }
 
 static void
-notify(const char *text)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const char *path = secure_getenv("NOTIFY_SOCKET");
-	size_t len = path == NULL ? 0 : strlen(path);
-	int fd;
-
-	if (len < 2 || len >= sizeof(addr.sun_path) ||
-	    (path[0] != '/' && path[0] != '@'))
-		return;
-	memcpy(addr.sun_path, path, len);
-	/* The abstract namespace. */
-	if (path[0] == '@')
-		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	/* A manager that does not listen is not our failure. */
-	(void)!sendto(fd, text, strlen(text), MSG_NOSIGNAL,
-		      (const struct sockaddr *)&addr,
-		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-				  len));
-	close(fd);
-}
-
-static void
 leave_terminal(struct daemon *daemon)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -180,7 +149,7 @@ daemon_ready(struct daemon *daemon)
 	char text[64];
 
 	format_cut(text, sizeof(text), "READY=1\nMAINPID=%d", (int)getpid());
-	notify(text);
+	notify_manager(text);
 	if (daemon->foreground)
 		return;
 	leave_terminal(daemon);
@@ -192,7 +161,7 @@ daemon_ready(struct daemon *daemon)
 void
 daemon_stopping(void)
 {
-	notify("STOPPING=1");
+	notify_manager("STOPPING=1");
 }
 
 /* ----------------------------------------------------------------- limits */

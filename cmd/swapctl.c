@@ -23,6 +23,7 @@
 static const struct command *const commands[] = {
 	&cmd_on, &cmd_off, &cmd_status, &cmd_objects, &cmd_map, &cmd_get,
 	&cmd_set, &cmd_drain, &cmd_explain, &cmd_list,
+	&cmd_export, &cmd_events,
 };
 
 /* Options of the BSD spellings that "list" knows by the same letter. */

@@ -457,6 +457,8 @@ open_pager(struct swapd *d)
 	config.state_dir = paths->state;
 	config.log = daemon_log;
 	config.log_arg = &d->daemon;
+	config.event = server_event;
+	config.event_arg = d->server;
 	return swap_pager_open(&config, &d->pager, &error) < 0 ? failed(&error)
 								: 0;
 }

@@ -111,14 +111,20 @@ finish(struct detach *d, unsigned i, int rc)
 {
 	struct core *core = &d->pager->core;
 	struct swap_detach *result = &d->result[i];
+	char path[256];
 
 	measure(d, i, now_usec());
+	format_cut(path, sizeof(path), "%s", space_dev_path(d->dev[i]));
 	if (rc == 0) {
 		space_close_finish(&core->space, d->dev[i]);
+		events_add(&core->events, SWAP_EVENT_DEVICE_OFF, path, 0, 0,
+			   "is turned off");
 		log_write(&core->log, SWAP_LOG_DEBUG, "%s: turned off",
 			  result->spec);
 	} else {
 		space_close_cancel(&core->space, d->dev[i]);
+		events_add(&core->events, SWAP_EVENT_DEVICE_OFF_STOPPED, path,
+			   0, 0, "is in service again");
 		detach_failed(result->spec, rc, d->device[i].failed,
 			      &result->error);
 	}
@@ -195,6 +201,8 @@ detach_begin(struct detach *d, unsigned i)
 	result->finished = rc < 0;
 	if (rc < 0)
 		return;
+	events_add(&core->events, SWAP_EVENT_DEVICE_OFF_STARTED,
+		   space_dev_path(d->dev[i]), 0, 0, "is being turned off");
 	d->device[i].lo = space_dev_first(d->dev[i]);
 	d->device[i].hi = space_dev_end(d->dev[i]);
 	d->start_used[i] = space_dev_used(&core->space, d->dev[i]);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Faults.
+ * Faults: what a page needs.
  *
- * A few threads read the userfaultfds of all regions and bring each faulting
- * page into the state that its access needs.  What a message says (missing,
- * write-protect) is only a hint, since it may be old by the time it is read:
- * the page's state under the object's lock decides.
+ * A few threads (fault-pool.c) read the userfaultfds of all regions and bring
+ * each faulting page into the state that its access needs.  What a message says
+ * (missing, write-protect) is only a hint, since it may be old by the time it is
+ * read: the page's state under the object's lock decides.  What is in its block
+ * comes in by fault-in.c, the rest is here.
  *
  *	F1  A fault thread never waits for page-out: a busy page is marked
  *	    wanted, and who owns it wakes the faulting thread when done.
@@ -21,56 +22,80 @@
  *	    the kernel refuses a page nobody sleeps for ever.
  *	F5  A page is owned while its region gets the mark that gives SIGBUS.
  *	    Otherwise somebody could release it before, and never use it again.
+ *	F6  A fault thread may own many pages whose reads are in flight, and
+ *	    does not wait for a page that another one owns while it does: a copy
+ *	    asks its source only when nothing is in flight.
+ *	F7  Pages are put in, and protection is lifted, without waking anybody.
+ *	    The faulting thread is woken as the last act, when all that was
+ *	    owned has been let go of (fault-pool.c says why).
  *
- * A fault thread waits for one thing only: the read of the pages that it is
- * bringing in (for a copy also while that page of its source is busy, whose
- * owner waits for I/O alone).
+ * A fault thread waits for one thing only: reads, its own, and for a copy those
+ * of whoever is busy with that page of its source, who waits for I/O alone.
  *
- * Read-ahead.  Each region remembers where a few recent page-ins ended.  A
- * fault that goes on at one of them doubles that stream's window, up to the
- * cluster size; any other fault reads a single page and starts a stream.
+ * New pages.  Where first touches go on page by page, some more pages of zeros
+ * are put in at once: a fault costs ten times what a page does.  They are taken
+ * from the budget like read-ahead, never the last free ones, and cost no I/O
+ * when they go out untouched.
  */
-#include "fault.h"
+#include "fault-impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "copy.h"
 #include "pageio.h"
-#include "threads.h"
-#include "uffd.h"
 #include "util.h"
 
-#define MESSAGES_MAX	16	/* read from one region before the next */
-#define STREAM_GAP	8	/* pages that a sequential reader may skip */
 #define REFUSED_USEC	1000	/* before a page that the kernel refused */
-
-struct fault_thread {
-	struct fault_pool *pool;
-	pthread_t	 thread;
-	void		*buf;		/* SWAP_CLUSTER_MAX pages */
-};
-
-/* One fault on its way through. */
-struct fault {
-	struct core	*core;
-	struct swap_region *region;
-	struct swap_object *object;
-	uint64_t	 page;
-	bool		 write;		/* the access was a write */
-	bool		 protect;	/* it hit write protection */
-	void		*buf;
-};
+#define ZEROS_MAX	64u	/* new pages at once */
 
 /* ------------------------------------------------------------- starvation */
+
+/*
+ * Let go of busy pages.  Object locked; unlocks, and wakes who wanted them.  In
+ * the faulting region that comes last, with the rest (F7).
+ */
+void
+fault_let_go(struct fault *f, const struct piece *piece, unsigned n)
+{
+	struct region_set *set = NULL;
+	uint64_t wanted = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (object_unbusy(f->object, piece[i].page, piece[i].n))
+			wanted |= UINT64_C(1) << i;
+	if (wanted != 0)
+		set = region_set_get(f->object);
+	object_unlock(f->object);
+	for (unsigned k = 0; set != NULL && k < set->n; k++)
+		for (uint64_t w = wanted; w != 0; w &= w - 1) {
+			const struct piece *p = &piece[__builtin_ctzll(w)];
+
+			if (set->region[k] == f->region)
+				fault_wake(f->t, f->region, p->page, p->n, 0,
+					   NULL);
+			else
+				region_wake(set->region[k], p->page, p->n);
+		}
+	region_set_put(set);
+}
+
+static void
+let_go_one(struct fault *f)
+{
+	struct piece one = { .page = f->page, .n = 1 };
+
+	fault_let_go(f, &one, 1);
+}
+
+/* The faulting thread goes on. */
+static void
+wake(struct fault *f, struct latency *latency)
+{
+	fault_wake(f->t, f->region, f->page, 1, f->since, latency);
+}
 
 /* A lost page that nobody owns.  Object locked; unlocks.  See F5. */
 static void
@@ -80,12 +105,12 @@ give_bus(struct fault *f)
 	object_unlock(f->object);
 	region_poison(f->region, f->page);
 	object_lock(f->object);
-	regions_unbusy(f->object, f->page, 1);
+	let_go_one(f);
 }
 
 /* No page is free.  Object locked; unlocks. */
-static void
-starve(struct fault *f)
+void
+fault_starve(struct fault *f)
 {
 	struct swap_region *region = f->region;
 	struct core *core = f->core;
@@ -99,8 +124,8 @@ starve(struct fault *f)
 }
 
 /* Can page-out write nothing, for want of blocks or of memory for maps? */
-static bool
-is_full(struct core *core)
+bool
+fault_is_full(struct core *core)
 {
 	return space_is_full(&core->space) || atomic_load(&core->maps_full);
 }
@@ -112,8 +137,8 @@ starve_new(struct fault *f)
 	struct core *core = f->core;
 
 	if (!(core->flags & SWAP_PAGER_FULL_FAILS) ||
-	    !atomic_load(&core->stuck) || !is_full(core)) {
-		starve(f);
+	    !atomic_load(&core->stuck) || !fault_is_full(core)) {
+		fault_starve(f);
 		return;
 	}
 	/* As configured: the program fails instead of waiting. */
@@ -127,8 +152,8 @@ starve_new(struct fault *f)
  * memory that may pass, and where the page has been unmapped the thread gets
  * its SIGSEGV: let it fault again.
  */
-static void
-again(struct fault *f, int rc)
+void
+fault_again(struct fault *f, int rc)
 {
 	if (rc == -ESRCH)
 		return;
@@ -138,6 +163,7 @@ again(struct fault *f, int rc)
 			    PRIu64 " cannot be given to its program: %s; "
 			    "tried again", f->object->id, f->page,
 			    strerror(-rc));
+		fault_crowd(f->t);
 		usleep(REFUSED_USEC);
 	}
 	region_wake(f->region, f->page, 1);
@@ -179,15 +205,15 @@ overwrite(struct fault *f, uint64_t page, const void *buf, bool clean)
 	rc = pwrite_full(f->object->memfd, buf, page_bytes(),
 			 (off_t)(page << page_shift()));
 	if (rc == 0 && clean)
-		rc = region_protect(f->region, page, 1, true);
+		rc = region_protect(f->region, page, 1);
 	region_wake(f->region, page, 1);
 	return rc;
 }
 
 /* Put @n pages in through the faulting region; *ret_n is how many are in. */
-static int
-fill(struct fault *f, uint64_t page, uint64_t n, const void *buf, bool clean,
-     uint64_t *ret_n)
+int
+fault_fill(struct fault *f, uint64_t page, uint64_t n, const void *buf,
+	   bool clean, uint64_t *ret_n)
 {
 	uint64_t filled = 0;
 	int rc = 0;
@@ -214,40 +240,103 @@ fill(struct fault *f, uint64_t page, uint64_t n, const void *buf, bool clean,
 
 /* -------------------------------------------------------------- new pages */
 
+/*
+ * Pages around the faulting one that are as new, in its stream's direction:
+ * how many with it, *ret_first the lowest.
+ */
+static uint64_t
+new_pages(const struct fault *f, const struct ra_plan *plan,
+	  uint64_t *ret_first)
+{
+	enum page_state state = page_state(f->object, f->page);
+	uint64_t first = f->page, n = 1;
+
+	while (n < plan->now && (plan->step == 1 || plan->step == -1)) {
+		uint64_t next = plan->step > 0 ? f->page + n : first - 1;
+
+		if (!region_has(f->region, next) ||
+		    page_is_busy(f->object, next) ||
+		    page_state(f->object, next) != state)
+			break;
+		first = plan->step > 0 ? first : next;
+		n++;
+	}
+	*ret_first = first;
+	return n;
+}
+
+/*
+ * Put new pages in, the faulting one at all events; *in says which.  Returns
+ * what kept that one out.
+ */
+static int
+put_zeros(struct fault *f, uint64_t first, uint64_t n, uint64_t *ret_in)
+{
+	uint64_t at = f->page - first, done, in;
+	int rc = region_zero(f->region, first, n, &done);
+
+	in = done == 64 ? UINT64_MAX : (UINT64_C(1) << done) - 1;
+	if (!(in >> at & 1)) {
+		if (at > 0 || rc == 0)
+			rc = region_zero(f->region, f->page, 1, &done);
+		/* Who filled a page that had no contents has given it some. */
+		if (rc == 0 || rc == -EEXIST)
+			in |= UINT64_C(1) << at;
+	}
+	*ret_in = in;
+	return in >> at & 1 ? 0 : rc;
+}
+
 static void
 fault_zero(struct fault *f)
 {
 	struct swap_object *object = f->object;
+	struct core *core = f->core;
+	struct ra_plan plan;
+	struct piece piece;
+	uint64_t n;
 	int rc;
 
-	if (!budget_take(&f->core->budget, 1)) {
+	ra_fault(&f->region->readahead, f->page,
+		 fault_window(core, ZEROS_MAX), &plan);
+	if (object->exact)
+		plan.now = 1;
+	n = new_pages(f, &plan, &piece.page);
+	if (n > 1 && !budget_take(&core->budget, n)) {
+		piece.page = f->page;
+		n = 1;
+	}
+	if (n == 1 && !budget_take(&core->budget, 1)) {
 		starve_new(f);
 		return;
 	}
-	object_busy(object, f->page, 1);
+	piece.n = (uint32_t)n;
+	object_busy(object, piece.page, n);
 	object_unlock(object);
-	rc = region_zero(f->region, f->page);
-	/* Whoever filled a page that had no contents has given it some. */
-	if (rc == -EEXIST)
-		region_wake(f->region, f->page, 1);
+	rc = put_zeros(f, piece.page, n, &piece.in);
 	object_lock(object);
-	if (rc == 0 || rc == -EEXIST) {
-		object_set_state(object, f->page, PAGE_DIRTY);
-		object_enqueue(object, f->page);
-		count(&f->core->counters.faults_zero, 1);
-	} else {
-		budget_give(&f->core->budget, 1);
+	for (uint64_t i = 0; i < n; i++) {
+		if (!(piece.in >> i & 1))
+			continue;
+		object_set_state(object, piece.page + i, PAGE_DIRTY);
+		object_enqueue(object, piece.page + i);
 	}
-	regions_unbusy(object, f->page, 1);
-	if (rc < 0 && rc != -EEXIST)
-		again(f, rc);
+	budget_give(&core->budget,
+		    n - (uint64_t)__builtin_popcountll(piece.in));
+	count(&core->counters.faults_zero, rc == 0);
+	fault_let_go(f, &piece, 1);
+	if (rc < 0)
+		fault_again(f, rc);
+	else
+		wake(f, &core->fault_zero_time);
 }
 
-/* A page of a copy that has not been taken from its source yet. */
+/* A page of a copy that has not been taken from its source yet.  See F6. */
 static void
 fault_copy(struct fault *f)
 {
 	struct swap_object *object = f->object;
+	char *buf = f->t->spare;
 	int lost, rc = 0;
 	uint64_t in = 0;
 
@@ -260,11 +349,12 @@ fault_copy(struct fault *f)
 		starve_new(f);
 		return;
 	}
+	fault_crowd(f->t);
 	object_busy(object, f->page, 1);
-	lost = copy_fetch(object, f->page, f->buf);	/* unlocks, locks */
+	lost = copy_fetch(object, f->page, buf);	/* unlocks, locks */
 	object_unlock(object);
 	if (lost >= 0)
-		rc = fill(f, f->page, 1, f->buf, false, &in);
+		rc = fault_fill(f, f->page, 1, buf, false, &in);
 	object_lock(object);
 	if (lost < 0) {
 		object_poison(object, f->page);
@@ -278,198 +368,11 @@ fault_copy(struct fault *f)
 	} else {
 		budget_give(&f->core->budget, 1);
 	}
-	regions_unbusy(object, f->page, 1);
+	let_go_one(f);
 	if (rc < 0)
-		again(f, rc);
-}
-
-/* ---------------------------------------------------------- swapped pages */
-
-/*
- * The stream that this fault belongs to: one that goes on here, or a little
- * further where some pages were resident.  NULL: none.
- */
-static struct region_stream *
-find_stream(struct fault *f)
-{
-	for (unsigned i = 0; i < REGION_STREAMS; i++) {
-		struct region_stream *stream = &f->region->stream[i];
-		uint64_t next = atomic_load_explicit(&stream->next_page,
-						     memory_order_relaxed);
-
-		if (next != 0 && f->page - next < STREAM_GAP)
-			return stream;
-	}
-	return NULL;
-}
-
-/* How many pages to read, the faulting one included, by the pattern. */
-static uint64_t
-window(struct fault *f, struct region_stream **ret_stream)
-{
-	struct region_stream *stream = find_stream(f);
-	unsigned n = 1;
-
-	if (stream != NULL) {
-		unsigned most = f->core->cluster;
-
-		n = 2 * atomic_load_explicit(&stream->window,
-					     memory_order_relaxed);
-		/* Hints may be written by two threads at once. */
-		n = n < 1 ? 1 : n > most ? most : n;
-	} else {
-		unsigned turn = atomic_fetch_add_explicit(&f->region->turn, 1,
-			memory_order_relaxed);
-
-		stream = &f->region->stream[turn % REGION_STREAMS];
-	}
-	atomic_store_explicit(&stream->window, n, memory_order_relaxed);
-	*ret_stream = stream;
-	return n;
-}
-
-/* RAM for @want pages, or for one; 0: none is free. */
-static uint64_t
-take_pages(struct fault *f, uint64_t want)
-{
-	struct budget *budget = &f->core->budget;
-
-	/* Read-ahead must not take the last free pages from faults. */
-	if (want > 1 && budget_free(budget) > want + budget->low / 2 &&
-	    budget_take(budget, want))
-		return want;
-	if (budget_take(budget, 1))
-		return 1;
-	/*
-	 * Page-out may be unable to write because space is full.  This
-	 * page's own block becomes free when it comes in, which lets one page
-	 * out: programs that fit in RAM and swap together always go on.  With
-	 * maps that may not grow it is the same: this page at least can go
-	 * out again.
-	 */
-	if (is_full(f->core) &&
-	    budget_take_extra(budget, f->core->cluster))
-		return 1;
-	return 0;
-}
-
-/*
- * Enter the outcome: pages that are in become clean or dirty, the others stay
- * as they were.  Object locked.  Returns how many are in.
- */
-static uint64_t
-settle(struct fault *f, uint64_t first, uint64_t n, const bool in[],
-       bool all_dirty)
-{
-	struct swap_object *object = f->object;
-	uint64_t ngood = 0;
-
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t page = first + i;
-
-		if (!in[i])
-			continue;
-		ngood++;
-		if (all_dirty || (page == f->page && f->write)) {
-			object_set_state(object, page, PAGE_DIRTY);
-			object_free_blocks(object, page, 1);
-		} else {
-			object_set_state(object, page, PAGE_CLEAN);
-		}
-		object_enqueue(object, page);
-	}
-	return ngood;
-}
-
-/*
- * Put pages that were read in, the faulting one first; in[] says which.
- * Returns what kept the faulting one out.
- */
-static int
-fill_cluster(struct fault *f, uint64_t first, uint64_t n, bool in[],
-	     bool all_dirty)
-{
-	const char *buf = f->buf;
-	uint64_t at = f->page - first;
-	uint64_t i = 0, one = 0;
-	int rc = 0;
-
-	if (in[at]) {
-		rc = fill(f, f->page, 1, buf + (at << page_shift()),
-			  !all_dirty && !f->write, &one);
-		in[at] = one == 1;
-	}
-	while (i < n) {
-		uint64_t run = 0, done;
-
-		while (i + run < n && i + run != at && in[i + run])
-			run++;
-		if (run == 0) {
-			i++;
-			continue;
-		}
-		/* What stays out of these has done no harm. */
-		(void)fill(f, first + i, run, buf + (i << page_shift()),
-			   !all_dirty, &done);
-		for (; done < run; done++)
-			in[i + done] = false;
-		i += run;
-	}
-	return rc;
-}
-
-static void
-fault_in(struct fault *f)
-{
-	struct swap_object *object = f->object;
-	struct swap_region *region = f->region;
-	bool in[SWAP_CLUSTER_MAX], lost, all_dirty;
-	uint64_t first, n, ngood, block;
-	struct region_stream *stream;
-	struct region_set *set;
-	int rc, error = 0;
-
-	n = pageio_cluster(object, f->page, 0, window(f, &stream) - 1,
-			   region->first_page,
-			   region->first_page + region->npages, &first);
-	n = take_pages(f, n);
-	if (n == 0) {
-		starve(f);
-		return;
-	}
-	block = swapmap_get(object->map, first);
-	object_busy(object, first, n);
-	set = region_set_get(object);
-	object_unlock(object);
-
-	/* What a detach or a full space wants back at once. */
-	all_dirty = space_is_closing(&f->core->space, block) ||
-		    space_is_tight(&f->core->space);
-	pageio_read(f->core, block, n, f->buf, in, &error);
-	lost = !in[f->page - first];
-	if (!all_dirty && regions_protect(set, region, first, n) < 0)
-		all_dirty = true;
-	region_set_put(set);
-	rc = fill_cluster(f, first, n, in, all_dirty);
-
-	object_lock(object);
-	if (lost) {
-		pageio_lost(object, f->page, error);
-		object_unlock(object);
-		region_poison(region, f->page);
-		object_lock(object);
-	}
-	ngood = settle(f, first, n, in, all_dirty);
-	budget_give(&f->core->budget, n - ngood);
-	regions_unbusy(object, first, n);
-	if (rc < 0)
-		again(f, rc);
-	/* Its block is free now, which page-out may be waiting for. */
-	if (budget_free(&f->core->budget) == 0)
-		budget_kick(&f->core->budget);
-	atomic_store_explicit(&stream->next_page, first + n,
-			      memory_order_relaxed);
-	count(&f->core->counters.faults_in, 1);
+		fault_again(f, rc);
+	else if (lost >= 0)
+		wake(f, NULL);
 }
 
 /* --------------------------------------------------------- resident pages */
@@ -491,12 +394,14 @@ fault_write(struct fault *f)
 	object_set_state(object, f->page, PAGE_DIRTY);
 	object->page[f->page] |= PAGE_REF;
 	object_unlock(object);
-	rc = region_protect(f->region, f->page, 1, false);
+	rc = region_unprotect(f->region, f->page, 1);
 	object_lock(object);
-	regions_unbusy(object, f->page, 1);
-	if (rc < 0)
-		again(f, rc);
+	let_go_one(f);
 	count(&f->core->counters.faults_write, 1);
+	if (rc < 0)
+		fault_again(f, rc);
+	else
+		wake(f, &f->core->fault_write_time);
 }
 
 /*
@@ -523,28 +428,55 @@ fault_vanished(struct fault *f)
 				 clean ? PAGE_SWAPPED : PAGE_ZERO);
 		budget_give(&f->core->budget, 1);
 	}
-	regions_unbusy(object, f->page, 1);
+	let_go_one(f);
 	if (!there)
 		log_limited(&f->core->log, &f->core->limit_foreign,
 			    SWAP_LOG_WARNING, "object %" PRIu64 ": page %"
 			    PRIu64 " was taken out by the program itself",
 			    object->id, f->page);
-	region_wake(f->region, f->page, 1);
+	wake(f, NULL);
 }
 
 /* -------------------------------------------------------------- dispatch */
 
+/* Object locked.  Would the fault have to ask another object? */
+static bool
+asks_source(const struct fault *f)
+{
+	return f->object->copy && !page_is_busy(f->object, f->page) &&
+	       page_state(f->object, f->page) == PAGE_EMPTY;
+}
+
+/* Somebody owns the page.  Object locked; unlocks. */
 static void
-fault_page(struct fault *f)
+fault_busy(struct fault *f)
 {
 	struct swap_object *object = f->object;
 
-	object_lock(object);
-	count(&f->core->counters.faults, 1);
-	if (page_is_busy(object, f->page)) {
-		object->page[f->page] |= PAGE_WANTED;
+	object->page[f->page] |= PAGE_WANTED;
+	count(&f->core->counters.faults_busy, 1);
+	/* It may be on its way in: then what comes behind it should be, too. */
+	if (page_state(object, f->page) == PAGE_SWAPPED)
+		fault_in_ahead(f);
+	else
 		object_unlock(object);
-		count(&f->core->counters.faults_busy, 1);
+}
+
+void
+fault_handle(struct fault *f)
+{
+	struct swap_object *object = f->object;
+
+	count(&f->core->counters.faults, 1);
+	fault_ready(f->t);
+	object_lock(object);
+	if (asks_source(f)) {
+		object_unlock(object);
+		fault_drain(f->t);
+		object_lock(object);
+	}
+	if (page_is_busy(object, f->page)) {
+		fault_busy(f);
 		return;
 	}
 	switch (page_state(object, f->page)) {
@@ -571,152 +503,4 @@ fault_page(struct fault *f)
 		give_bus(f);
 		break;
 	}
-}
-
-static void
-handle(struct fault_thread *t, struct swap_region *region,
-       const struct uffd_msg *msg)
-{
-	uint64_t flags = msg->arg.pagefault.flags;
-	uint64_t offset = msg->arg.pagefault.address - region->address;
-	struct fault f = {
-		.core = t->pool->core,
-		.region = region,
-		.object = region->object,
-		.page = region->first_page + (offset >> page_shift()),
-		.protect = (flags & UFFD_PAGEFAULT_FLAG_WP) != 0,
-		.buf = t->buf,
-	};
-
-	f.write = f.protect || (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
-	if (msg->event == UFFD_EVENT_PAGEFAULT && region_has(region, f.page))
-		fault_page(&f);
-}
-
-/*
- * Never sleeps.  O_NONBLOCK alone would not do: the flag belongs to the open
- * description, which a client shares and may change.
- */
-static ssize_t
-read_message(int uffd, struct uffd_msg *msg)
-{
-	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
-	ssize_t n = preadv2(uffd, &iov, 1, -1, RWF_NOWAIT);
-
-	/* Before Linux 6.10 the flag is all there is. */
-	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS ||
-		      errno == ESPIPE))
-		n = read(uffd, msg, sizeof(*msg));
-	return n;
-}
-
-static void
-serve(struct fault_thread *t, uint64_t key, bool blocking)
-{
-	struct region_table *regions = t->pool->regions;
-	struct swap_region *region = region_enter(regions, key);
-	struct uffd_msg msg;
-
-	if (region == NULL)
-		return;
-	if (blocking) {
-		fcntl(region->uffd, F_SETFL, O_NONBLOCK);
-		sched_yield();
-	}
-	for (unsigned i = 0; i < MESSAGES_MAX; i++) {
-		ssize_t n = read_message(region->uffd, &msg);
-
-		if (n == (ssize_t)sizeof(msg))
-			handle(t, region, &msg);
-		else if (n >= 0 || errno != EINTR)
-			break;
-	}
-	region_exit(region);
-}
-
-static void *
-fault_main(void *arg)
-{
-	struct fault_thread *t = arg;
-	struct epoll_event event;
-
-	for (;;) {
-		int n = epoll_wait(t->pool->regions->epoll, &event, 1, -1);
-
-		if (n < 1)
-			continue;
-		if (event.data.u64 == 0)
-			break;
-		/* A userfaultfd has an error as long as it would block. */
-		serve(t, event.data.u64,
-		      (event.events & (EPOLLERR | EPOLLHUP)) != 0);
-	}
-	return NULL;
-}
-
-static int
-watch_stop(struct fault_pool *pool)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 0 };
-
-	pool->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (pool->stop_fd < 0)
-		return -errno;
-	if (epoll_ctl(pool->regions->epoll, EPOLL_CTL_ADD, pool->stop_fd,
-		      &event) < 0) {
-		int rc = -errno;
-
-		close(pool->stop_fd);
-		return rc;
-	}
-	return 0;
-}
-
-int
-fault_pool_start(struct fault_pool *pool, struct core *core,
-		 struct region_table *regions, unsigned nthreads)
-{
-	int rc;
-
-	pool->core = core;
-	pool->regions = regions;
-	pool->nthreads = 0;
-	pool->thread = calloc(nthreads, sizeof(*pool->thread));
-	if (pool->thread == NULL)
-		return -ENOMEM;
-	rc = watch_stop(pool);
-	if (rc < 0) {
-		free(pool->thread);
-		return rc;
-	}
-	for (unsigned i = 0; i < nthreads && rc == 0; i++) {
-		struct fault_thread *t = &pool->thread[i];
-
-		t->pool = pool;
-		t->buf = pageio_buffer(SWAP_CLUSTER_MAX);
-		rc = t->buf == NULL ? -ENOMEM :
-		     thread_start(&t->thread, fault_main, t);
-		if (rc == 0)
-			pool->nthreads++;
-		else
-			pageio_buffer_free(t->buf, SWAP_CLUSTER_MAX);
-	}
-	if (rc < 0)
-		fault_pool_stop(pool);
-	return rc;
-}
-
-void
-fault_pool_stop(struct fault_pool *pool)
-{
-	uint64_t one = 1;
-
-	if (write(pool->stop_fd, &one, sizeof(one)) < 0)
-		abort();	/* an eventfd at zero takes a one */
-	for (unsigned i = 0; i < pool->nthreads; i++) {
-		pthread_join(pool->thread[i].thread, NULL);
-		pageio_buffer_free(pool->thread[i].buf, SWAP_CLUSTER_MAX);
-	}
-	close(pool->stop_fd);
-	free(pool->thread);
 }

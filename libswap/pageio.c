@@ -140,6 +140,19 @@ pageio_write(struct core *core, const void *buf, uint64_t n, bool set_aside,
 	return good;
 }
 
+bool
+pageio_uniform(const void *page, uint64_t *ret_word)
+{
+	const uint64_t *word = page;
+	size_t n = page_bytes() / sizeof(*word);
+
+	*ret_word = word[0];
+	if (word[n - 1] != word[0] || word[n / 2 + 1] != word[0])
+		return false;
+	/* Each word is as the one before it. */
+	return memcmp(word, word + 1, (n - 1) * sizeof(*word)) == 0;
+}
+
 void
 pageio_lost(struct swap_object *object, uint64_t page, int error)
 {
@@ -157,6 +170,9 @@ pageio_lost(struct swap_object *object, uint64_t page, int error)
 	}
 	object_set_state(object, page, PAGE_POISON);
 	count(&core->counters.poisoned_pages, 1);
+	events_add(&core->events, SWAP_EVENT_PAGE_POISONED, NULL, object->id,
+		   (int)object->pid, "page %" PRIu64 " cannot be read (%s)",
+		   page, strerror(-error));
 	log_limited(&core->log, &core->limit_read, SWAP_LOG_ERR,
 		    "object %" PRIu64 "%s%s%s of process %d (%s): page %" PRIu64
 		    " cannot be read from block %" PRIu64 " (%s): whoever "

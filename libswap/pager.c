@@ -49,6 +49,7 @@ swap_pager_config_init(struct swap_pager_config *config)
 static int
 check_config(const struct swap_pager_config *config, struct swap_error *error)
 {
+	unsigned known = SWAP_PAGER_FULL_FAILS | SWAP_PAGER_NO_URING;
 	char text[32];
 
 	if (config->ram_bytes < SWAP_RAM_MIN)
@@ -69,7 +70,7 @@ check_config(const struct swap_pager_config *config, struct swap_error *error)
 		return error_set(error, -EINVAL,
 			"%u fault threads: must be 1 to %u",
 			config->fault_threads, SWAP_FAULT_THREADS_MAX);
-	if ((config->flags & ~SWAP_PAGER_FULL_FAILS) != 0)
+	if ((config->flags & ~known) != 0)
 		return error_set(error, -EINVAL, "unknown pager flags 0x%x",
 				 config->flags);
 	return 0;
@@ -139,8 +140,9 @@ pager_free(void *arg)
 	region_table_fini(&pager->regions);
 	object_table_fini(&core->table);
 	space_fini(&core->space);
-	pageq_fini(&core->queue);
-	pageq_fini(&core->cold);
+	pool_fini(&core->pool);
+	ghost_fini(&core->ghost);
+	cache_fini(&core->cache);
 	budget_fini(&core->budget);
 	charge_fini(&core->charge);
 	events_fini(&core->events);
@@ -154,41 +156,117 @@ pager_free(void *arg)
 	free(pager);
 }
 
-static int
-core_init(struct core *core, const struct swap_pager_config *config,
-	  struct swap_error *error)
+/* Pages that the cache leaves to objects. */
+static uint64_t
+pages_beside(uint64_t ram_pages, uint32_t nframes)
 {
-	int rc;
+	return ram_pages - min_u64(nframes, ram_pages);
+}
 
-	core->log.fn = config->log;
-	core->log.arg = config->log_arg;
-	events_init(&core->events, config->event, config->event_arg);
-	atomic_init(&core->cluster, config->cluster_pages != 0 ?
-		    config->cluster_pages : CLUSTER_DEFAULT);
-	atomic_init(&core->flags, config->flags);
-	atomic_init(&core->map_kind, SWAPMAP_AUTO);
-	rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
-	if (rc < 0) {
-		events_fini(&core->events);
+int
+pager_set_ram(struct core *core, uint64_t ram_pages)
+{
+	uint32_t nframes = cache_size_for(ram_pages);
+	int rc = budget_set_limit(&core->budget,
+				  pages_beside(ram_pages, nframes));
+
+	if (rc < 0)
 		return rc;
+	ghost_set_span(&core->ghost, ram_pages);
+	/* A cache that cannot grow leaves more to the pages. */
+	if (cache_resize(&core->cache, nframes) < 0) {
+		nframes = cache_size(&core->cache);
+		rc = budget_set_limit(&core->budget,
+				      pages_beside(ram_pages, nframes));
 	}
+	return rc;
+}
+
+uint64_t
+pager_least_ram(struct core *core)
+{
+	uint64_t least = budget_least(&core->budget);
+	uint64_t ram = least;
+
+	while (pages_beside(ram, cache_size_for(ram)) < least)
+		ram = least + cache_size_for(ram);
+	return ram;
+}
+
+/* The cache and the ghosts. */
+static int
+core_init_cache(struct core *core, uint64_t ram_pages, struct swap_error *error)
+{
+	int rc = cache_init(&core->cache, &core->counters.readahead_wasted);
+
+	if (rc == 0) {
+		rc = cache_resize(&core->cache, cache_size_for(ram_pages));
+		if (rc == 0)
+			rc = ghost_init(&core->ghost);
+		if (rc < 0)
+			cache_fini(&core->cache);
+	}
+	if (rc < 0)
+		return error_set(error, rc, "no memory for the cache of "
+				 "blocks, which is a part of the RAM budget");
+	ghost_set_span(&core->ghost, ram_pages);
+	return 0;
+}
+
+static int
+core_init_space(struct core *core, const struct swap_pager_config *config,
+		struct swap_error *error)
+{
+	int rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
+
+	if (rc < 0)
+		return rc;
 	rc = space_init(&core->space, &core->log, core->state_dirfd);
 	if (rc < 0) {
 		if (core->state_dirfd >= 0)
 			close(core->state_dirfd);
-		events_fini(&core->events);
 		return error_set(error, rc, "cannot make the device table%s%s: "
 				 "%s", config->state_dir != NULL ? " in " : "",
 				 config->state_dir != NULL ? config->state_dir :
 				 "", strerror(-rc));
 	}
+	core->space.events = &core->events;
+	core->space.slow_transfers = &core->counters.slow_transfers;
 	core->space.refilled = space_refilled;
 	core->space.refilled_arg = core;
-	budget_init(&core->budget, config->ram_bytes >> page_shift(),
+	core->space.cache = &core->cache;
+	return 0;
+}
+
+static int
+core_init(struct core *core, const struct swap_pager_config *config,
+	  struct swap_error *error)
+{
+	uint64_t ram_pages = config->ram_bytes >> page_shift();
+	int rc;
+
+	core->log.fn = config->log;
+	core->log.arg = config->log_arg;
+	atomic_init(&core->cluster, config->cluster_pages != 0 ?
+		    config->cluster_pages : CLUSTER_DEFAULT);
+	atomic_init(&core->flags, config->flags);
+	atomic_init(&core->map_kind, SWAPMAP_AUTO);
+	atomic_init(&core->async_max, PAGEOUT_ASYNC_DEFAULT);
+	rc = core_init_cache(core, ram_pages, error);
+	if (rc < 0)
+		return rc;
+	rc = core_init_space(core, config, error);
+	if (rc < 0) {
+		ghost_fini(&core->ghost);
+		cache_fini(&core->cache);
+		return rc;
+	}
+	events_init(&core->events, config->event, config->event_arg);
+	budget_init(&core->budget,
+		    pages_beside(ram_pages, cache_size(&core->cache)),
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
-	pageq_init(&core->queue);
-	pageq_init(&core->cold);
+	pool_init(&core->pool);
 	object_table_init(&core->table);
 	return 0;
 }
@@ -209,15 +287,19 @@ static int
 start_threads(struct swap_pager *pager, unsigned nthreads,
 	      struct swap_error *error)
 {
-	int rc = fault_pool_start(&pager->faults, &pager->core, &pager->regions,
-				  nthreads);
+	struct core *core = &pager->core;
+	int rc = events_start(&core->events);
 
+	if (rc == 0)
+		rc = fault_pool_start(&pager->faults, core, &pager->regions,
+				      nthreads);
 	if (rc == 0) {
-		rc = pageout_start(&pager->pageout, &pager->core,
-				   &pager->regions);
+		rc = pageout_start(&pager->pageout, core, &pager->regions);
 		if (rc < 0)
 			fault_pool_stop(&pager->faults);
 	}
+	if (rc < 0)
+		events_stop(&core->events);
 	if (rc < 0)
 		error_set(error, rc, "cannot start the pager's threads: %s",
 			  strerror(-rc));
@@ -511,6 +593,7 @@ pager_stop(struct swap_pager *pager)
 	pthread_mutex_unlock(&pager->admin);
 	pageout_stop(&pager->pageout);
 	fault_pool_stop(&pager->faults);
+	events_stop(&pager->core.events);
 	object_table_close(&pager->core.table);
 }
 
@@ -547,6 +630,13 @@ pager_check_maps(struct swap_pager *pager)
 		  format_size(limit, allowed, sizeof(allowed)));
 }
 
+static void
+device_event(struct swap_pager *pager, enum swap_event_kind kind,
+	     const char *path, const char *message)
+{
+	events_add(&pager->core.events, kind, path, 0, 0, "%s", message);
+}
+
 int
 swap_device_attach(struct swap_pager *pager, const char *spec,
 		   const struct swap_device_options *options,
@@ -565,7 +655,10 @@ swap_device_attach(struct swap_pager *pager, const char *spec,
 	     device_open(spec, options, &pager->core.log, &device, error);
 	if (rc == 0) {
 		rc = space_attach(&pager->core.space, device, error);
-		if (rc < 0)
+		if (rc == 0)
+			device_event(pager, SWAP_EVENT_DEVICE_ON,
+				     device_path(device), "is in use");
+		else
 			device_close(device);
 	}
 	pthread_mutex_unlock(&pager->admin);

@@ -103,4 +103,16 @@ int pager_region_set_writable(struct swap_region *region, bool writable);
 /* The number of clients, for the snapshot. */
 void pager_set_clients(struct swap_pager *pager, unsigned n);
 
+/*
+ * As swap_pager_stats(), with those events only that are numbered above
+ * @after, and without objects where they are not wanted: all the sums
+ * are the same.
+ */
+int pager_stats(struct swap_pager *pager, bool objects, uint64_t after,
+		struct swap_stats *ret_stats);
+
+/* An event of its own that a server has to tell; as events_add(). */
+void pager_client_gone(struct swap_pager *pager,
+		       const struct pager_owner *owner, unsigned nheld);
+
 #endif

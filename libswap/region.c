@@ -107,6 +107,16 @@ region_exit(struct swap_region *region)
 }
 
 void
+region_hold(struct swap_region *region)
+{
+	struct region_table *table = region->table;
+
+	pthread_mutex_lock(&table->lock);
+	region->users++;
+	pthread_mutex_unlock(&table->lock);
+}
+
+void
 regions_each(struct region_table *table,
 	     void (*fn)(struct swap_region *region, void *arg), void *arg)
 {
@@ -220,23 +230,30 @@ protect_what_is(struct swap_region *region)
 			page++;
 		object_unlock(object);
 		if (page > first)
-			rc = region_protect(region, first, page - first, true);
+			rc = region_protect(region, first, page - first);
 	}
 	return rc;
 }
 
+/* By edges: one fault then wakes one thread, and not a second one to look. */
 static int
-region_watch(struct swap_region *region)
+region_watch(struct swap_region *region, int how)
 {
 	struct epoll_event event = {
-		.events = EPOLLIN,
+		.events = EPOLLIN | EPOLLET,
 		.data.u64 = region->key,
 	};
 
-	if (epoll_ctl(region->table->epoll, EPOLL_CTL_ADD, region->uffd,
-		      &event) < 0)
+	if (epoll_ctl(region->table->epoll, how, region->uffd, &event) < 0)
 		return -errno;
 	return 0;
+}
+
+void
+region_rewatch(struct swap_region *region)
+{
+	/* It fails only where the region is leaving. */
+	(void)region_watch(region, EPOLL_CTL_MOD);
 }
 
 static struct swap_region *
@@ -294,7 +311,7 @@ region_join(struct region_table *table, struct swap_object *object,
 	region_set_put(old);
 	rc = set == NULL ? -ENOMEM : protect_what_is(region);
 	if (rc == 0)
-		rc = region_watch(region);
+		rc = region_watch(region, EPOLL_CTL_ADD);
 	if (rc < 0) {
 		region->borrowed = true;
 		region_leave(region);
@@ -418,11 +435,12 @@ failed(struct swap_region *region)
 }
 
 static int
-protect_range(struct swap_region *region, uint64_t page, uint64_t n, bool on)
+protect_range(struct swap_region *region, uint64_t page, uint64_t n,
+	      uint64_t mode)
 {
 	struct uffdio_writeprotect wp = {
 		.range = range_of(region, page, n),
-		.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+		.mode = mode,
 	};
 
 	while (ioctl(region->uffd, UFFDIO_WRITEPROTECT, &wp) < 0) {
@@ -434,14 +452,15 @@ protect_range(struct swap_region *region, uint64_t page, uint64_t n, bool on)
 }
 
 int
-region_protect(struct swap_region *region, uint64_t page, uint64_t n, bool on)
+region_protect(struct swap_region *region, uint64_t page, uint64_t n)
 {
+	const uint64_t on = UFFDIO_WRITEPROTECT_MODE_WP;
 	int rc;
 
 	if (atomic_load(&region->gone) || !clip(region, &page, &n))
 		return 0;
 	rc = protect_range(region, page, n, on);
-	if (rc == -ENOENT && on) {
+	if (rc == -ENOENT) {
 		/*
 		 * Older kernels want a range within one vma, and the program
 		 * may have split ours with mprotect(2): page by page then.
@@ -459,28 +478,70 @@ region_protect(struct swap_region *region, uint64_t page, uint64_t n, bool on)
 }
 
 int
-region_zero(struct swap_region *region, uint64_t page)
+region_unprotect(struct swap_region *region, uint64_t page, uint64_t n)
 {
-	struct uffdio_zeropage zero = {
-		.range = range_of(region, page, 1),
-	};
+	int rc;
 
-	while (ioctl(region->uffd, UFFDIO_ZEROPAGE, &zero) < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			return failed(region);
-		sched_yield();
+	if (atomic_load(&region->gone) || !clip(region, &page, &n))
+		return 0;
+	rc = protect_range(region, page, n, UFFDIO_WRITEPROTECT_MODE_DONTWAKE);
+	return rc == -ESRCH ? 0 : rc;
+}
+
+/*
+ * What an ioctl that fills has done: @filled bytes or a negative number by its
+ * own word.  0: go on behind *done; else its errno.
+ */
+static int
+filled_some(struct swap_region *region, int64_t filled, uint64_t *done)
+{
+	int rc = -errno;
+
+	if (filled > 0) {
+		*done += (uint64_t)filled >> page_shift();
+		return 0;
 	}
-	return 0;
+	if (rc == -EAGAIN || rc == -EINTR) {
+		sched_yield();
+		return 0;
+	}
+	if (rc == -ESRCH)
+		atomic_store(&region->gone, true);
+	return rc;
+}
+
+int
+region_zero(struct swap_region *region, uint64_t page, uint64_t n,
+	    uint64_t *ret_done)
+{
+	uint64_t done = 0;
+	int rc = 0;
+
+	while (done < n && rc == 0) {
+		struct uffdio_zeropage zero = {
+			.range = range_of(region, page + done, n - done),
+			.mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE,
+		};
+
+		if (ioctl(region->uffd, UFFDIO_ZEROPAGE, &zero) == 0)
+			done = n;
+		else
+			rc = filled_some(region, zero.zeropage, &done);
+	}
+	*ret_done = done;
+	return rc;
 }
 
 int
 region_copy(struct swap_region *region, uint64_t page, uint64_t n,
 	    const void *buf, bool protect, uint64_t *ret_done)
 {
+	uint64_t mode = UFFDIO_COPY_MODE_DONTWAKE |
+			(protect ? UFFDIO_COPY_MODE_WP : 0);
 	uint64_t done = 0;
 	int rc = 0;
 
-	while (done < n) {
+	while (done < n && rc == 0) {
 		struct uffdio_range range = range_of(region, page + done,
 						     n - done);
 		struct uffdio_copy copy = {
@@ -488,26 +549,13 @@ region_copy(struct swap_region *region, uint64_t page, uint64_t n,
 			.src = (uint64_t)(uintptr_t)buf +
 			       (done << page_shift()),
 			.len = range.len,
-			.mode = protect ? UFFDIO_COPY_MODE_WP : 0,
+			.mode = mode,
 		};
 
-		if (ioctl(region->uffd, UFFDIO_COPY, &copy) == 0) {
+		if (ioctl(region->uffd, UFFDIO_COPY, &copy) == 0)
 			done = n;
-			break;
-		}
-		rc = -errno;
-		if (copy.copy > 0) {
-			/* Partial: go on behind what was filled. */
-			done += (uint64_t)copy.copy >> page_shift();
-			rc = 0;
-		} else if (rc == -EAGAIN || rc == -EINTR) {
-			sched_yield();
-			rc = 0;
-		} else {
-			if (rc == -ESRCH)
-				atomic_store(&region->gone, true);
-			break;
-		}
+		else
+			rc = filled_some(region, copy.copy, &done);
 	}
 	*ret_done = done;
 	return rc;
@@ -544,7 +592,7 @@ region_poison(struct swap_region *region, uint64_t page)
 	 * A page that went out has left a write-protect marker, and the kernel
 	 * does not poison over one (EEXIST): take it away first.
 	 */
-	protect_range(region, page, 1, false);
+	protect_range(region, page, 1, 0);
 	while (ioctl(region->uffd, UFFDIO_POISON, &poison) < 0) {
 		if (errno != EAGAIN && errno != EINTR) {
 			/* EEXIST: poisoned before. */
@@ -562,13 +610,15 @@ regions_heal(struct region_set *set, const struct swap_object *object,
 	     uint64_t page)
 {
 	for (unsigned i = 0; set != NULL && i < set->n; i++) {
+		uint64_t done;
+
 		if (!region_has(set->region[i], page))
 			continue;
 		/*
 		 * A new page replaces the mark; the kernel puts it in where
 		 * the memfd has none, that is in one region at a time.
 		 */
-		(void)region_zero(set->region[i], page);
+		(void)region_zero(set->region[i], page, 1, &done);
 		(void)object_punch(object, page, 1);
 	}
 }
@@ -604,7 +654,7 @@ regions_protect(struct region_set *set, const struct swap_region *except,
 
 	for (unsigned i = 0; set != NULL && i < set->n && rc == 0; i++)
 		if (set->region[i] != except)
-			rc = region_protect(set->region[i], page, n, true);
+			rc = region_protect(set->region[i], page, n);
 	return rc;
 }
 

@@ -18,23 +18,14 @@
 
 #include "mapping.h"
 #include "object.h"
+#include "readahead.h"
 
 struct region_table;
 
 /*
- * A sequence of faults that goes upwards: where it goes on, and how many pages
- * to read there at once.  A program often has a few at a time.
- */
-#define REGION_STREAMS	4u
-
-struct region_stream {
-	_Atomic uint64_t next_page;
-	_Atomic unsigned window;
-};
-
-/*
- * (c) constant; (a) atomic; (t) under the region table's lock; (w) under
- * writable_lock, the count of them in the object under that object's lock too.
+ * (c) constant; (a) atomic; (l) under the object's lock; (t) under the region
+ * table's lock; (w) under writable_lock, the count of them in the object under
+ * that object's lock too.
  */
 struct swap_region {
 	struct region_table *table;	/* (c) */
@@ -47,13 +38,13 @@ struct swap_region {
 	uint64_t	 first_page, npages; /* (c) */
 	void		(*poison)(void *arg, uint64_t address, uint64_t len);
 	void		*poison_arg;	/* (c) see struct pager_notify */
-	unsigned	 users;		/* (t) sets, and fault threads */
+	unsigned	 users;		/* (t) sets, fault threads, and page-ins
+					   in flight */
 	_Atomic bool	 starved;	/* (a) faults wait for free pages */
 	_Atomic bool	 gone;		/* (a) its process has ended */
 	pthread_mutex_t	 writable_lock;
 	bool		 writable;	/* (w) */
-	struct region_stream stream[REGION_STREAMS]; /* (a) hints */
-	_Atomic unsigned turn;		/* (a) the stream to give up next */
+	struct readahead readahead;	/* (l) */
 	struct mapping	*mapping;	/* (c) in-process regions only */
 };
 
@@ -70,7 +61,9 @@ struct region_table {
 	struct swap_region **slot;	/* (lock) */
 	uint32_t	 nslots;	/* (lock) */
 	uint64_t	 next_serial;	/* (lock) */
-	int		 epoll;		/* (c) watches all userfaultfds */
+	int		 epoll;		/* (c) watches all userfaultfds, by
+					   edges: who hears of one reads it
+					   until it is empty */
 };
 
 int region_table_init(struct region_table *table);
@@ -98,6 +91,10 @@ void region_leave(struct swap_region *region);
 /* The region of an epoll key, with a user counted; NULL: it has left. */
 struct swap_region *region_enter(struct region_table *table, uint64_t key);
 void region_exit(struct swap_region *region);
+/* One more user of a region that has one. */
+void region_hold(struct swap_region *region);
+/* Let somebody else hear of what is still to be read from it. */
+void region_rewatch(struct swap_region *region);
 
 /* Call @fn for each region, users counted, no lock held. */
 void regions_each(struct region_table *table,
@@ -113,10 +110,14 @@ void region_set_put(struct region_set *set);
  * out, as are, for protecting, those that its process has unmapped.  0, -ESRCH its process has gone (which is success for protecting), or
  * another negative errno.
  */
-int region_protect(struct swap_region *region, uint64_t page, uint64_t n,
-		   bool on);
-int region_zero(struct swap_region *region, uint64_t page);
-/* @ret_done: pages filled before an error; EEXIST stops at that page. */
+int region_protect(struct swap_region *region, uint64_t page, uint64_t n);
+/*
+ * These three wake nobody.  @ret_done: pages filled before an error; EEXIST
+ * stops at that page.
+ */
+int region_unprotect(struct swap_region *region, uint64_t page, uint64_t n);
+int region_zero(struct swap_region *region, uint64_t page, uint64_t n,
+		uint64_t *ret_done);
 int region_copy(struct swap_region *region, uint64_t page, uint64_t n,
 		const void *buf, bool protect, uint64_t *ret_done);
 void region_wake(struct swap_region *region, uint64_t page, uint64_t n);

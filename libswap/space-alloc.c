@@ -19,6 +19,8 @@
  * What there is to say (the log, refilled()) is collected under the lock and
  * said without it.
  *
+ * On a device that discards, freed blocks go by way of space-discard.c.
+ *
  * Costs: a free and an allocation walk the device table and then the blist;
  * who has the lock may free SPACE_LATE_MAX ranges for others.
  */
@@ -57,11 +59,15 @@ low_water(const struct space *s)
 }
 
 static uint64_t
+high_by_size(const struct space *s)
+{
+	return min_u64(512, s->total / 8);
+}
+
+static uint64_t
 high_water(const struct space *s)
 {
-	if (s->high != 0)
-		return s->high;
-	return max_u64(min_u64(512, s->total / 8), low_water(s));
+	return s->high != 0 ? s->high : max_u64(high_by_size(s), low_water(s));
 }
 
 /* Space without any device is no event, and nobody needs to be told. */
@@ -97,9 +103,11 @@ clear_almost_full(struct space *s)
 void
 space_size_check(struct space *s)
 {
-	uint64_t room = space_plain(s);
-	uint64_t low = low_water(s);
+	uint64_t low = low_water(s), room;
 
+	if (s->held > 0 && space_plain(s) < high_by_size(s))
+		space_unhold_all(s);
+	room = space_plain_held(s);
 	if (s->full && room > 0 && room >= min_u64(low, low_by_size(s))) {
 		s->full = false;
 		s->news.what |= NEWS_REFILLED;
@@ -169,10 +177,33 @@ tell_water(struct space *s, const struct space_news *news)
 }
 
 static void
+tell_event(struct space *s, const struct space_news *news)
+{
+	char left[32], total[32];
+
+	format_size(news->room * page_bytes(), left, sizeof(left));
+	format_size(news->total * page_bytes(), total, sizeof(total));
+	if (news->what & NEWS_ROOM)
+		events_add(s->events, SWAP_EVENT_ROOM, NULL, 0, 0,
+			   "swap space is no longer almost full: %s of %s left",
+			   left, total);
+	if (news->what & NEWS_ALMOST)
+		events_add(s->events, SWAP_EVENT_ALMOST_FULL, NULL, 0, 0,
+			   "swap space is almost full: %s of %s left", left,
+			   total);
+	if (news->what & NEWS_FULL)
+		events_add(s->events, SWAP_EVENT_FULL, NULL, 0, 0,
+			   "out of swap space: programs that need new memory "
+			   "wait");
+}
+
+static void
 tell(struct space *s, const struct space_news *news)
 {
-	if (news->what & (NEWS_ROOM | NEWS_FULL | NEWS_ALMOST))
+	if (news->what & (NEWS_ROOM | NEWS_FULL | NEWS_ALMOST)) {
 		tell_water(s, news);
+		tell_event(s, news);
+	}
 	if (news->what & NEWS_REFUSED)
 		log_write(&s->log, SWAP_LOG_ERR,
 			  "blocks %" PRIu64 "+%" PRIu64 " freed that were not "
@@ -191,7 +222,7 @@ unlock_and_tell(struct space *s)
 {
 	struct space_news news = s->news;
 
-	news.room = space_plain(s);
+	news.room = space_plain_held(s);
 	news.total = s->total;
 	s->news.what = 0;
 	pthread_mutex_unlock(&s->lock);
@@ -201,6 +232,29 @@ unlock_and_tell(struct space *s)
 
 /* ------------------------------------------------------- freed while busy */
 
+/*
+ * Lock held.  Into the free list, or where it is to be discarded into the held
+ * one.  What is set aside again must be there at once.
+ */
+static int
+put_back_dev(struct space *s, struct space_dev *dev, uint64_t first,
+	     uint64_t n, bool reserve)
+{
+	int rc;
+
+	if (first < dev->label || n > dev->used)
+		return -EINVAL;
+	if (space_is_held(dev, first, n))
+		return -EEXIST;
+	if (!reserve && space_dev_serves(dev) && dev->held != NULL &&
+	    device_discards(dev->device))
+		return space_hold(s, dev, first, n);
+	rc = blist_free(dev->blist, first, n);
+	if (rc == 0 && space_dev_serves(dev))
+		s->avail += n;
+	return rc;
+}
+
 /* Lock held.  When it fails, nothing has changed but the news. */
 static int
 put_back(struct space *s, uint64_t block, uint64_t n, bool reserve)
@@ -208,8 +262,8 @@ put_back(struct space *s, uint64_t block, uint64_t n, bool reserve)
 	struct space_dev *dev = space_dev_of(s, block);
 	int rc = -EINVAL;
 
-	if (dev != NULL && block - dev->first >= dev->label && n <= dev->used)
-		rc = blist_free(dev->blist, block - dev->first, n);
+	if (dev != NULL)
+		rc = put_back_dev(s, dev, block - dev->first, n, reserve);
 	if (rc < 0) {
 		s->news.what |= NEWS_REFUSED;
 		s->news.block = block;
@@ -218,8 +272,6 @@ put_back(struct space *s, uint64_t block, uint64_t n, bool reserve)
 		return rc;
 	}
 	dev->used -= n;
-	if (space_dev_serves(dev))
-		s->avail += n;
 	if (reserve)
 		s->reserved += n;
 	space_size_check(s);
@@ -371,19 +423,36 @@ take(struct space *s, uint64_t want, unsigned *ret_n)
 	return dev->first + block;
 }
 
+/* What the cache has of them is of their last owner (C2 of cache.h). */
+static uint64_t
+forget_old(struct space *s, uint64_t block, unsigned n)
+{
+	if (block != SPACE_NONE && s->cache != NULL)
+		cache_forget(s->cache, block, n);
+	return block;
+}
+
 uint64_t
 space_alloc(struct space *s, unsigned want, unsigned *ret_n)
 {
 	uint64_t block;
+	bool again;
 
-	space_enter(s);
-	block = take(s, min_u64(want, space_plain(s)), ret_n);
-	if (block != SPACE_NONE)
-		space_size_check(s);
-	else if (want > 0)
-		note_full(s);
-	space_leave(s);
-	return block;
+	do {
+		again = false;
+		space_enter(s);
+		block = take(s, min_u64(want, space_plain(s)), ret_n);
+		if (block != SPACE_NONE)
+			space_size_check(s);
+		else if (want > 0)
+			again = space_discarding(s);
+		if (block == SPACE_NONE && want > 0 && !again)
+			note_full(s);
+		space_leave(s);
+		if (again)
+			space_discard_wait_any(s);
+	} while (again);
+	return forget_old(s, block, block != SPACE_NONE ? *ret_n : 0);
 }
 
 uint64_t
@@ -400,7 +469,7 @@ space_alloc_reserved(struct space *s, unsigned want, unsigned *ret_n)
 		note_full(s);
 	}
 	space_leave(s);
-	return block;
+	return forget_old(s, block, block != SPACE_NONE ? *ret_n : 0);
 }
 
 static void
@@ -436,15 +505,24 @@ int
 space_reserve(struct space *s, uint64_t n)
 {
 	int rc = 0;
+	bool again;
 
-	space_enter(s);
-	if (n > space_plain(s)) {
-		rc = -ENOSPC;
-	} else {
-		s->reserved += n;
+	do {
+		space_enter(s);
+		if (n > space_plain(s))
+			space_unhold_all(s);
+		again = n > space_plain(s) && space_discarding(s);
+		if (n > space_plain(s)) {
+			rc = -ENOSPC;
+		} else {
+			s->reserved += n;
+			rc = 0;
+		}
 		space_size_check(s);
-	}
-	space_leave(s);
+		space_leave(s);
+		if (again)
+			space_discard_wait_any(s);
+	} while (again);
 	return rc;
 }
 
@@ -460,6 +538,19 @@ space_unreserve(struct space *s, uint64_t n)
 		space_size_check(s);
 	}
 	space_leave(s);
+}
+
+/* Lock held.  More places than there is room for are only counted. */
+static void
+remember_bad(struct space_dev *dev, uint64_t block, uint64_t n)
+{
+	struct space_bad *last = dev->nbad_at > 0 ?
+				 &dev->bad_at[dev->nbad_at - 1] : NULL;
+
+	if (last != NULL && last->block + last->n == block)
+		last->n += n;
+	else if (dev->nbad_at < SPACE_BAD_MAX)
+		dev->bad_at[dev->nbad_at++] = (struct space_bad){ block, n };
 }
 
 void
@@ -478,11 +569,14 @@ space_bad(struct space *s, uint64_t block, uint64_t n)
 		dev->flags |= SWAP_DEVICE_DEGRADED;
 		dev->used -= n;
 		dev->bad += n;
+		remember_bad(dev, block - dev->first, n);
 	}
 	space_leave(s);
-	if (news)
-		log_write(&s->log, SWAP_LOG_ERR,
-			  "%s: has blocks that cannot be read or written; they "
-			  "are not used again; replace the device and turn it "
-			  "off", path);
+	if (!news)
+		return;
+	log_write(&s->log, SWAP_LOG_ERR,
+		  "%s: has blocks that cannot be read or written; they are not "
+		  "used again; replace the device and turn it off", path);
+	events_add(s->events, SWAP_EVENT_DEVICE_DEGRADED, path, 0, 0,
+		   "has blocks that cannot be read or written");
 }

@@ -68,8 +68,12 @@ space_totals(struct space *s, struct space_totals *ret)
 	ret->free_completed = s->free_completed;
 	ret->almost_full_events = s->almost_full_events;
 	ret->full_events = s->full_events;
-	for (unsigned i = 0; i < s->ndev; i++)
+	ret->held = s->held;
+	for (unsigned i = 0; i < s->ndev; i++) {
 		ret->used += s->dev[i]->used;
+		if (space_dev_serves(s->dev[i]))
+			ret->held += s->dev[i]->discard_n;
+	}
 	ret->almost_full = s->ndev > 0 && s->almost_full;
 	ret->full = s->ndev > 0 && s->full;
 	pthread_mutex_lock(&s->late_lock);
@@ -78,19 +82,12 @@ space_totals(struct space *s, struct space_totals *ret)
 	space_leave(s);
 }
 
+/* The counters only grow, whoever reads them. */
 static void
-dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
+dev_io_stats(const struct device *device, struct swap_device_stats *st)
 {
-	const struct device_counters *io = device_counters(dev->device);
+	const struct device_counters *io = device_counters(device);
 
-	format_cut(st->path, sizeof(st->path), "%s", device_path(dev->device));
-	format_cut(st->type, sizeof(st->type), "%s", device_type(dev->device));
-	st->priority = dev->priority;
-	st->flags = dev->flags;
-	st->first_block = dev->first;
-	st->size_bytes = space_dev_usable(dev) * page_bytes();
-	st->used_bytes = dev->used * page_bytes();
-	st->bad_bytes = dev->bad * page_bytes();
 	st->read_bytes = atomic_load(&io->read_bytes);
 	st->written_bytes = atomic_load(&io->write_bytes);
 	st->reads = atomic_load(&io->reads);
@@ -104,21 +101,51 @@ dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
 	latency_read(&io->write_time, &st->write_time);
 }
 
+/* @to is zeros: what is cut ends well. */
+static void
+copy_text(char *to, size_t size, const char *from)
+{
+	memcpy(to, from, strnlen(from, size - 1));
+}
+
+static void
+dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
+{
+	copy_text(st->path, sizeof(st->path), device_path(dev->device));
+	copy_text(st->type, sizeof(st->type), device_type(dev->device));
+	st->priority = dev->priority;
+	st->flags = dev->flags;
+	if (device_discards(dev->device))
+		st->flags |= SWAP_DEVICE_DISCARDS;
+	st->first_block = dev->first;
+	st->size_bytes = space_dev_usable(dev) * page_bytes();
+	st->used_bytes = dev->used * page_bytes();
+	st->bad_bytes = dev->bad * page_bytes();
+	dev_io_stats(dev->device, st);
+}
+
+/* Page faults wait for this lock: nothing is allocated under it. */
 int
 space_stats(struct space *s, struct swap_device_stats **ret, size_t *ret_n)
 {
 	struct swap_device_stats *st;
+	unsigned room, n;
 
 	space_enter(s);
-	st = calloc(s->ndev + 1, sizeof(*st));
-	if (st != NULL) {
-		for (unsigned i = 0; i < s->ndev; i++)
-			dev_stats(s->dev[i], &st[i]);
-		*ret = st;
-		*ret_n = s->ndev;
-	}
+	room = s->ndev;
 	space_leave(s);
-	return st != NULL ? 0 : -ENOMEM;
+	st = calloc(room + 1, sizeof(*st));
+	if (st == NULL)
+		return -ENOMEM;
+	space_enter(s);
+	/* One that comes now is for the next picture. */
+	n = s->ndev < room ? s->ndev : room;
+	for (unsigned i = 0; i < n; i++)
+		dev_stats(s->dev[i], &st[i]);
+	space_leave(s);
+	*ret = st;
+	*ret_n = n;
+	return 0;
 }
 
 size_t
@@ -127,8 +154,13 @@ space_memory(struct space *s)
 	size_t bytes = sizeof(*s) + s->table.size;
 
 	space_enter(s);
-	for (unsigned i = 0; i < s->ndev; i++)
-		bytes += sizeof(*s->dev[i]) + blist_memory(s->dev[i]->blist);
+	for (unsigned i = 0; i < s->ndev; i++) {
+		const struct space_dev *dev = s->dev[i];
+
+		bytes += sizeof(*dev) + blist_memory(dev->blist);
+		if (dev->held != NULL)
+			bytes += blist_memory(dev->held);
+	}
 	space_leave(s);
 	return bytes;
 }

@@ -68,6 +68,26 @@ count_regions(struct swap_object *object)
 	return n;
 }
 
+/* What an object adds to the sums. */
+static void
+add_object(struct swap_object *object, const struct swap_object_stats *st,
+	   struct swap_stats *stats)
+{
+	stats->nobjects_live++;
+	stats->swapped_bytes += st->swapped_bytes;
+	stats->metadata_bytes += object_memory(object);
+}
+
+static int
+sum_object(struct swap_object *object, void *arg)
+{
+	struct swap_object_stats st;
+
+	object_stats(object, &st);
+	add_object(object, &st, arg);
+	return 0;
+}
+
 static int
 fill_object(struct swap_object *object, void *arg)
 {
@@ -85,8 +105,7 @@ fill_object(struct swap_object *object, void *arg)
 	memset(st, 0, sizeof(*st));
 	object_stats(object, st);
 	st->regions = count_regions(object);
-	stats->swapped_bytes += st->swapped_bytes;
-	stats->metadata_bytes += object_memory(object);
+	add_object(object, st, stats);
 	return 0;
 }
 
@@ -145,6 +164,14 @@ fill_charge(struct core *core, struct swap_stats *stats)
 }
 
 static void
+fill_latencies(struct core *core, struct swap_stats *stats)
+{
+	latency_read(&core->fault_zero_time, &stats->fault_zero_time);
+	latency_read(&core->fault_in_time, &stats->fault_in_time);
+	latency_read(&core->fault_write_time, &stats->fault_write_time);
+}
+
+static void
 fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 {
 	struct core *core = &pager->core;
@@ -154,11 +181,25 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	stats->ram_bytes = atomic_load(&pager->ram_bytes);
 	stats->resident_bytes = atomic_load(&core->budget.used) << shift;
 	stats->wired_bytes = atomic_load(&core->budget.wired) << shift;
+	stats->cache_bytes = (uint64_t)cache_size(&core->cache) << shift;
 	stats->cluster_pages = atomic_load(&core->cluster);
+	stats->async_writes = atomic_load(&core->async_writes);
+	format_cut(stats->io, sizeof(stats->io), "%s",
+		   aio_kind(pager->pageout.aio) == AIO_URING ? "uring" :
+		   "threads");
 	fill_counters(&core->counters, &stats->counters);
 	fill_space(core, stats);
 	fill_metadata(core, stats);
 	fill_charge(core, stats);
+	fill_latencies(core, stats);
+}
+
+static int
+fill_events(struct core *core, uint64_t after, struct swap_stats *stats)
+{
+	events_counts(&core->events, stats->event_counts);
+	return events_after(&core->events, after, &stats->events,
+			    &stats->nevents, &stats->nevents_ever);
 }
 
 /* Those that are shown add up to what is shown. */
@@ -173,19 +214,23 @@ fill_users(struct core *core, struct swap_stats *stats)
 }
 
 int
-swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
+pager_stats(struct swap_pager *pager, bool objects, uint64_t after,
+	    struct swap_stats *ret_stats)
 {
 	struct swap_stats stats;
 	int rc;
 
 	memset(&stats, 0, sizeof(stats));
 	fill_totals(pager, &stats);
-	rc = objects_each(&pager->core, fill_object, &stats);
+	rc = objects_each(&pager->core, objects ? fill_object : sum_object,
+			  &stats);
 	if (rc == 0)
 		rc = space_stats(&pager->core.space, &stats.devices,
 				 &stats.ndevices);
 	if (rc == 0)
 		rc = fill_users(&pager->core, &stats);
+	if (rc == 0)
+		rc = fill_events(&pager->core, after, &stats);
 	if (rc < 0) {
 		swap_stats_clear(&stats);
 		return rc;
@@ -194,14 +239,44 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 	return 0;
 }
 
+int
+swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
+{
+	return pager_stats(pager, true, 0, ret_stats);
+}
+
+int
+swap_pager_events(struct swap_pager *pager, uint64_t after,
+		  struct swap_event **ret_events, size_t *ret_n)
+{
+	uint64_t last;
+
+	return events_after(&pager->core.events, after, ret_events, ret_n,
+			    &last);
+}
+
+void
+pager_client_gone(struct swap_pager *pager, const struct pager_owner *owner,
+		  unsigned nheld)
+{
+	events_add(&pager->core.events, SWAP_EVENT_CLIENT_GONE, NULL, 0,
+		   (int)owner->pid, "process %d (%s) of uid %u has gone, and "
+		   "%u objects and regions that it held with it",
+		   (int)owner->pid, owner->command, (unsigned)owner->uid,
+		   nheld);
+}
+
 void
 swap_stats_clear(struct swap_stats *stats)
 {
 	free(stats->devices);
 	free(stats->objects);
 	free(stats->users);
+	free(stats->events);
 	stats->devices = NULL;
 	stats->objects = NULL;
 	stats->users = NULL;
+	stats->events = NULL;
 	stats->ndevices = stats->nobjects = stats->nusers = 0;
+	stats->nevents = 0;
 }

@@ -89,7 +89,9 @@ struct swap_pager;
 
 /*
  * What happened to a pager that somebody may want to know at once.  Events are
- * numbered from 1 without gaps; a pager keeps the last SWAP_EVENTS_MAX.
+ * numbered from 1 without gaps; a pager keeps the last SWAP_EVENTS_MAX.  Of one
+ * kind at most SWAP_EVENTS_SECOND are kept a second, so that they do not drive
+ * all others out; the next one kept says how many were left out.
  */
 enum swap_event_kind {
 	SWAP_EVENT_DEVICE_ON,		/* attached */
@@ -110,6 +112,7 @@ enum swap_event_kind {
 };
 
 #define SWAP_EVENTS_MAX		256u
+#define SWAP_EVENTS_SECOND	16u
 
 struct swap_event {
 	uint64_t	number;
@@ -125,8 +128,10 @@ struct swap_event {
 const char *swap_event_name(enum swap_event_kind kind);
 
 /*
- * Called once an event is kept, from any of the pager's threads, with no lock
- * held that a call of the library needs; it must not block.
+ * Called for each event that is kept, in the order of their numbers, from a
+ * thread of its own, without any lock.  A listener that is slow misses those
+ * that were forgotten meanwhile: their numbers are left out.  It must not end
+ * the pager.
  */
 typedef void swap_event_fn(void *arg, const struct swap_event *event);
 
@@ -265,6 +270,12 @@ struct swap_object;
  * or not: -ENOMEM where the budget has no room for more wired pages.
  */
 #define SWAP_OBJECT_NOSWAP	(1u << 0)
+/*
+ * It is known of every page whether a program has touched it: needed for the
+ * destination of swap_object_copy().  Others get new pages ahead of a program
+ * that writes in order, and forget that pages of zeros were ever written.
+ */
+#define SWAP_OBJECT_EXACT	(1u << 1)
 
 /*
  * Create a memory object of @size bytes (rounded up to whole pages), filled
@@ -377,14 +388,16 @@ int swap_object_limit(struct swap_object *object, uint64_t ram_bytes,
 /*
  * Give one object the pages of another that it does not have itself: what the
  * destination has wins (FreeBSD swap_pager_copy).  Pages that were never
- * written count as not there on both sides.
+ * written count as not there on both sides; so the destination must be
+ * SWAP_OBJECT_EXACT.
  *
  * With SWAP_COPY_DESTROY swapped pages change hands with their blocks, without
  * I/O, and the source reads as zeros in the range afterwards; without it, they
  * are read, and the source stays as it is.  A page that a program writes
  * meanwhile arrives as it was before or after that.
  *
- * Errors: -EINVAL a range, the same object on both sides, another pager;
+ * Errors: -EINVAL a range, the same object on both sides, another pager, a
+ * destination that is not SWAP_OBJECT_EXACT;
  * -EBUSY a page of the source to be freed is wired; -EIO a page that should
  * arrive is lost or cannot be read, or one that should be freed is lost in the
  * destination; -ENOMEM no RAM became free; -ENOSPC nothing left to set aside
@@ -520,6 +533,70 @@ int swap_pager_map(struct swap_pager *pager, const char *spec, size_t ncells,
 		   struct swap_device_map *ret_map, struct swap_error *error);
 void swap_device_map_clear(struct swap_device_map *map);
 
+/* -------------------------------------------------------- what lies where */
+
+#define SWAP_RANGE_CELLS_MAX	16384u
+/* Most runs that one look for owners gives. */
+#define SWAP_OWNERS_MAX		1024u
+
+/* Cell i of n covers nblocks*i/n up to nblocks*(i+1)/n of the range. */
+struct swap_range_cell {
+	uint64_t	nfree;
+	uint64_t	nbad;	/* never to be used again; where bad blocks lie
+				   is remembered of the first 32 ranges */
+};
+
+/*
+ * Look closely at a range of a device's blocks, of which the label's are the
+ * first.
+ *
+ * @first, @nblocks  the range; within the nblocks of swap_device_map
+ * @cells  @ncells of them, 1..SWAP_RANGE_CELLS_MAX and at most @nblocks
+ *
+ * Paging goes on meanwhile, as for swap_pager_map().  Errors: -ENXIO not
+ * attached; -EINVAL the range or the number of cells.
+ */
+int swap_pager_range(struct swap_pager *pager, const char *spec,
+		     uint64_t first, uint64_t nblocks, size_t ncells,
+		     struct swap_range_cell cells[],
+		     struct swap_error *error);
+
+/* Consecutive pages of one object that have consecutive blocks. */
+struct swap_owner {
+	uint64_t	block;		/* of the device, the label included */
+	uint64_t	nblocks;
+	uint64_t	object;		/* its id */
+	uint64_t	page;		/* that the first block holds */
+	uint32_t	uid;
+	int32_t		pid;
+	char		name[SWAP_NAME_MAX + 1];
+	char		command[16];
+};
+
+/* Where a look goes on; all zero to begin with. */
+struct swap_owners_place {
+	uint64_t	slot;
+	uint64_t	page;
+	bool		done;		/* there is nothing more */
+};
+
+/*
+ * Whose pages lie in a range of a device's blocks.  A call looks through part
+ * of the swap maps, at most some 100,000 entries, so that it takes no longer
+ * than a millisecond or so; it is repeated until @place says that all is done.
+ * No block leads to its page: all maps have to be looked through.
+ *
+ * @owners  room for @n of them, up to SWAP_OWNERS_MAX
+ *
+ * Returns how many were found, in no order of blocks.  What is paged meanwhile
+ * may be found twice, or not at all.  -ENXIO not attached; -EINVAL.
+ */
+int64_t swap_pager_owners(struct swap_pager *pager, const char *spec,
+			  uint64_t first, uint64_t nblocks,
+			  struct swap_owners_place *place,
+			  struct swap_owner owners[], size_t n,
+			  struct swap_error *error);
+
 /* -------------------------------------------------------------- statistics */
 
 /* Device flags in the snapshot. */
@@ -582,7 +659,8 @@ struct swap_object_stats {
 	uint64_t	map_bytes;	/* memory of the swap map */
 	uint64_t	ram_limit_bytes; /* see swap_object_limit(); 0: none */
 	uint64_t	swap_limit_bytes; /* the same */
-	uint64_t	pagein_pages;	/* since it was made */
+	uint64_t	pagein_pages;	/* since it was made; what is moved
+					   to empty a device is not in them */
 	uint64_t	pageout_pages;
 };
 
@@ -678,6 +756,9 @@ struct swap_stats {
 	struct swap_object_stats *objects;
 	size_t		nusers;
 	struct swap_user_stats *users;
+	uint64_t	nobjects_live;	/* how many there are, shown or not */
+	/* Also those that were left out of the ring: see SWAP_EVENTS_SECOND. */
+	uint64_t	event_counts[SWAP_EVENT_KINDS];
 	uint64_t	nevents_ever;	/* the last one's number */
 	size_t		nevents;	/* that are still kept, oldest first */
 	struct swap_event *events;
@@ -778,6 +859,21 @@ int swap_client_tune(struct swap_client *client, const char *name,
 		     const char *value, struct swap_error *error);
 int swap_client_device_map(struct swap_client *client, const char *spec,
 			   size_t ncells, struct swap_device_map *ret_map,
+			   struct swap_error *error);
+
+/*
+ * As swap_pager_range() and swap_pager_owners(), the latter with room for
+ * SWAP_OWNERS_MAX.  Owners are left out whose objects are another user's,
+ * unless the caller is root or the pager's user.
+ */
+int swap_client_range(struct swap_client *client, const char *spec,
+		      uint64_t first, uint64_t nblocks, size_t ncells,
+		      struct swap_range_cell cells[],
+		      struct swap_error *error);
+int64_t swap_client_owners(struct swap_client *client, const char *spec,
+			   uint64_t first, uint64_t nblocks,
+			   struct swap_owners_place *place,
+			   struct swap_owner owners[], size_t n,
 			   struct swap_error *error);
 
 /* The swapd's snapshot; free its arrays with swap_stats_clear(). */

@@ -53,6 +53,7 @@ struct uffdio_poison {
 	 (__u64)UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
 
 /* Used where the kernel offers them. */
-#define UFFD_FEATURES_WANTED	((__u64)UFFD_FEATURE_POISON)
+#define UFFD_FEATURES_WANTED						\
+	((__u64)UFFD_FEATURE_POISON | (__u64)UFFD_FEATURE_THREAD_ID)
 
 #endif

@@ -3,28 +3,37 @@
 #ifndef SWAP_ENGINE_H
 #define SWAP_ENGINE_H
 
-#include <stdbool.h>
-
+#include "canvas.h"
+#include "palette.h"
 #include "view.h"
 
 struct engine;
 
-enum engine_event {
-	ENGINE_TIME,	/* the time is over */
-	ENGINE_REDRAW,	/* the window has changed, or the user asks for it */
-	ENGINE_QUIT,
-};
-
 /* -ENOMEM; -ENOTTY: this terminal cannot be drawn on. */
-int engine_open(bool color, struct engine **ret_engine) swap_must_check;
+int engine_open(struct engine **ret_engine) swap_must_check;
 
 /* Give the terminal back. */
 void engine_close(struct engine *engine);
 
-/* Begin an empty picture; the lines to put on it go to @ret_lines. */
-void engine_begin(struct engine *engine, bool utf8, struct lines *ret_lines);
+/* How many colours the terminal has; 0: none. */
+int engine_ncolors(const struct engine *engine);
+void engine_set_scheme(struct engine *engine, enum scheme scheme);
 
-/* Show it, and wait for a key or the end of @msec. */
-enum engine_event engine_show(struct engine *engine, int msec);
+void engine_size(const struct engine *engine, unsigned *ret_rows,
+		 unsigned *ret_cols);
+
+/* Show a canvas; curses sends only what has changed. */
+void engine_show(struct engine *engine, const struct canvas *canvas);
+/* Draw everything anew at the next engine_show(). */
+void engine_redraw(struct engine *engine);
+
+/*
+ * Wait until there is a key, one of @fds (at most 4; -1: none) is readable, or
+ * @msec are over.  Negative errno: the terminal is gone.
+ */
+int engine_wait(struct engine *engine, const int fds[], unsigned n, int msec);
+
+/* The next key; false: there is none. */
+bool engine_key(struct engine *engine, struct input *ret_input);
 
 #endif

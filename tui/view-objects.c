@@ -1,62 +1,503 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The objects, in the snapshot's order; what does not fit is counted */
+/*
+ * The objects, largest swapped first, or by any other column
+ *
+ * Ten thousand of them are sorted at each refresh: an index is, since the
+ * snapshot stays as it is.  Rates come from the snapshot before, whose objects
+ * are found by an index by their ids.
+ */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cmd/figures.h"
+#include "lines.h"
 #include "util.h"
 #include "view.h"
 
-#define NAME_LEAST	8u
-/* All columns but the name, with the blanks between them. */
-#define OTHERS		67u
+enum {
+	COLUMN_ID, COLUMN_NAME, COLUMN_OWNER, COLUMN_PID, COLUMN_COMMAND,
+	COLUMN_SIZE, COLUMN_RESIDENT, COLUMN_SWAPPED, COLUMN_OUT,
+	COLUMN_IN_RATE, COLUMN_OUT_RATE, COLUMN_WIRED, COLUMN_MAP,
+};
+
+static const struct column columns[] = {
+	[COLUMN_ID] = { "ID", 6, false, true, 4 },
+	[COLUMN_NAME] = { "NAME", 14, true, false, 0 },
+	[COLUMN_OWNER] = { "OWNER", 8, false, false, 7 },
+	[COLUMN_PID] = { "PID", 7, false, true, 2 },
+	[COLUMN_COMMAND] = { "COMMAND", 15, false, false, 5 },
+	[COLUMN_SIZE] = { "SIZE", 6, false, true, 0 },
+	[COLUMN_RESIDENT] = { "RESIDENT", 9, false, true, 0 },
+	[COLUMN_SWAPPED] = { "SWAPPED", 8, false, true, 0 },
+	[COLUMN_OUT] = { "OUT%", 5, false, true, 3 },
+	[COLUMN_IN_RATE] = { "IN/s", 5, false, true, 6 },
+	[COLUMN_OUT_RATE] = { "OUT/s", 6, false, true, 6 },
+	[COLUMN_WIRED] = { "WIRED", 6, false, true, 8 },
+	[COLUMN_MAP] = { "MAP", 5, false, false, 9 },
+};
+
+/* Page rates of an object. */
+struct pace {
+	uint64_t	in, out;
+};
+
+/* One refresh's work, and whoever compares needs all of it. */
+struct work {
+	const struct scene *scene;
+	const struct swap_object_stats *objects;
+	struct pace	*paces;		/* by object; NULL: none known */
+	bool		 utf8;
+	uint32_t	 uid;		/* the last name looked up */
+	bool		 has_user;
+	char		 user[FIGURE_LEN];
+};
+
+/* ------------------------------------------------------------------ rates */
+
+static int
+by_id(const void *left, const void *right)
+{
+	const struct swap_object_stats *const *a = left, *const *b = right;
+
+	return ((*a)->id > (*b)->id) - ((*a)->id < (*b)->id);
+}
+
+static const struct swap_object_stats **
+index_by_id(const struct swap_stats *stats)
+{
+	const struct swap_object_stats **index =
+		calloc(stats->nobjects + 1,
+		       sizeof(const struct swap_object_stats *));
+
+	for (size_t i = 0; index != NULL && i < stats->nobjects; i++)
+		index[i] = &stats->objects[i];
+	if (index != NULL && stats->nobjects > 1)
+		qsort(index, stats->nobjects,
+		      sizeof(const struct swap_object_stats *), by_id);
+	return index;
+}
+
+static struct pace *
+work_out_paces(const struct picture *picture)
+{
+	const struct swap_stats *now = &picture->now.stats;
+	uint64_t usec = picture_interval(picture);
+	const struct swap_object_stats **index;
+	struct pace *paces;
+
+	if (usec == 0)
+		return NULL;
+	index = index_by_id(&picture->before.stats);
+	paces = calloc(now->nobjects + 1, sizeof(*paces));
+	for (size_t i = 0; index != NULL && paces != NULL &&
+	     i < now->nobjects; i++) {
+		const struct swap_object_stats *o = &now->objects[i];
+		const struct swap_object_stats *const *was =
+			bsearch(&o, index, picture->before.stats.nobjects,
+				sizeof(const struct swap_object_stats *),
+				by_id);
+
+		if (was == NULL)
+			continue;
+		paces[i].in = rate_of(o->pagein_pages, (*was)->pagein_pages,
+				      usec) * now->page_bytes;
+		paces[i].out = rate_of(o->pageout_pages,
+				       (*was)->pageout_pages, usec) *
+			       now->page_bytes;
+	}
+	free(index);
+	return paces;
+}
+
+/* ------------------------------------------------------------------ order */
+
+static int
+descending(uint64_t a, uint64_t b)
+{
+	return (a < b) - (a > b);
+}
+
+static uint64_t
+sort_value(const struct work *work, unsigned column, size_t i)
+{
+	const struct swap_object_stats *o = &work->objects[i];
+
+	switch (column) {
+	case COLUMN_ID:
+		return o->id;
+	case COLUMN_PID:
+		return (uint64_t)o->pid;
+	case COLUMN_SIZE:
+		return o->size_bytes;
+	case COLUMN_RESIDENT:
+		return o->resident_bytes;
+	case COLUMN_OUT:
+		return o->size_bytes == 0 ? 0 :
+		       (uint64_t)((double)o->swapped_bytes * 1e6 /
+				  (double)o->size_bytes);
+	case COLUMN_IN_RATE:
+		return work->paces != NULL ? work->paces[i].in : 0;
+	case COLUMN_OUT_RATE:
+		return work->paces != NULL ? work->paces[i].out : 0;
+	case COLUMN_WIRED:
+		return o->wired_bytes;
+	default:
+		return o->swapped_bytes;
+	}
+}
+
+/* Words from a to z, figures the largest first; then what is swapped. */
+static int
+compare(const void *left, const void *right, void *arg)
+{
+	const struct work *work = arg;
+	const struct list *list = &work->scene->objects.list;
+	size_t i = *(const size_t *)left, k = *(const size_t *)right;
+	const struct swap_object_stats *a = &work->objects[i];
+	const struct swap_object_stats *b = &work->objects[k];
+	int order;
+
+	switch (list->sort) {
+	case COLUMN_NAME:
+		order = strcmp(a->name, b->name);
+		break;
+	case COLUMN_COMMAND:
+		order = strcmp(a->command, b->command);
+		break;
+	case COLUMN_MAP:
+		order = strcmp(a->map_kind, b->map_kind);
+		break;
+	case COLUMN_OWNER:
+		order = descending(b->uid, a->uid);
+		break;
+	default:
+		order = descending(sort_value(work, list->sort, i),
+				   sort_value(work, list->sort, k));
+		break;
+	}
+	if (list->inverted)
+		order = -order;
+	if (order == 0)
+		order = descending(a->swapped_bytes, b->swapped_bytes);
+	if (order == 0)
+		order = descending(a->resident_bytes, b->resident_bytes);
+	return order != 0 ? order : descending(b->id, a->id);
+}
+
+static const char *
+user_of(struct work *work, uint32_t uid)
+{
+	if (!work->has_user || work->uid != uid)
+		figure_user(uid, work->user, sizeof(work->user));
+	work->has_user = true;
+	work->uid = uid;
+	return work->user;
+}
+
+static bool
+matches(struct work *work, const struct swap_object_stats *o,
+	const char *wanted)
+{
+	char number[FIGURE_LEN];
+
+	format_cut(number, sizeof(number), "%" PRId32, o->pid);
+	return strcasestr(o->name, wanted) != NULL ||
+	       strcasestr(o->command, wanted) != NULL ||
+	       strcmp(number, wanted) == 0 ||
+	       strcasestr(user_of(work, o->uid), wanted) != NULL;
+}
+
+/* Which objects are shown, in their order. */
+static void
+make_order(struct scene *scene, struct work *work)
+{
+	struct objects_scene *os = &scene->objects;
+	const struct swap_stats *now = &scene->picture->now.stats;
+	size_t *order = realloc(os->order, (now->nobjects + 1) *
+				sizeof(*order));
+
+	os->n = 0;
+	if (order == NULL)
+		return;
+	os->order = order;
+	for (size_t i = 0; i < now->nobjects; i++)
+		if (os->filter[0] == '\0' ||
+		    matches(work, &now->objects[i], os->filter))
+			order[os->n++] = i;
+	if (os->n > 1)
+		qsort_r(order, os->n, sizeof(*order), compare, work);
+}
+
+/* ------------------------------------------------------------------ cells */
 
 static void
-put_object(const struct swap_object_stats *object, size_t name_width,
-	   struct lines *lines)
+pace_cell(const struct work *work, uint64_t pace, char *buf, size_t len)
 {
-	char name[SWAP_NAME_MAX + 8], size[FIGURE_LEN], resident[FIGURE_LEN];
-	char swapped[FIGURE_LEN], wired[FIGURE_LEN];
-
-	figure_name(object->name[0] != '\0' ? object->name : "-", name_width,
-		    false, name, sizeof(name));
-	lines_put(lines, object->poisoned_bytes > 0 ? LINE_ALARM : LINE_PLAIN,
-		  "%6" PRIu64 " %-*s %7" PRId32 " %-15s %5s %8s %7s %3u%% %5s",
-		  object->id, (int)name_width, name, object->pid,
-		  object->command,
-		  figure_size(object->size_bytes, size, sizeof(size)),
-		  figure_size(object->resident_bytes, resident,
-			      sizeof(resident)),
-		  figure_size(object->swapped_bytes, swapped,
-			      sizeof(swapped)),
-		  figure_percent(object->swapped_bytes, object->size_bytes),
-		  figure_size(object->wired_bytes, wired, sizeof(wired)));
+	if (work->paces == NULL)
+		format_cut(buf, len, "-");
+	else
+		amount(work->scene, pace, buf, len);
 }
 
-void
-view_objects(const struct swap_stats *now, const struct swap_stats *before,
-	     struct lines *lines)
+static void
+object_cell(void *arg, size_t row, unsigned column, unsigned width, char *buf,
+	    size_t len, enum style *style)
 {
-	size_t width = NAME_LEAST, shown = now->nobjects;
+	struct work *work = arg;
+	const struct scene *scene = work->scene;
+	size_t i = scene->objects.order[row];
+	const struct swap_object_stats *o = &work->objects[i];
 
-	(void)before;
-	/* A heading without a row below it says nothing. */
-	if (now->nobjects == 0 || lines->left < 3)
+	if (o->poisoned_bytes > 0)
+		*style = STYLE_ALARM;
+	switch (column) {
+	case COLUMN_ID:
+		format_cut(buf, len, "%" PRIu64, o->id);
+		break;
+	case COLUMN_NAME:
+		if (o->name[0] == '\0')
+			*style = STYLE_DIM;
+		figure_name(o->name[0] != '\0' ? o->name : "-", width,
+			    work->utf8, buf, len);
+		break;
+	case COLUMN_OWNER:
+		format_cut(buf, len, "%s", user_of(work, o->uid));
+		break;
+	case COLUMN_PID:
+		format_cut(buf, len, "%" PRId32, o->pid);
+		break;
+	case COLUMN_COMMAND:
+		format_cut(buf, len, "%s", o->command);
+		break;
+	case COLUMN_SIZE:
+		amount(scene, o->size_bytes, buf, len);
+		break;
+	case COLUMN_RESIDENT:
+		amount(scene, o->resident_bytes, buf, len);
+		break;
+	case COLUMN_SWAPPED:
+		*style = *style == STYLE_PLAIN ? STYLE_STRONG : *style;
+		amount(scene, o->swapped_bytes, buf, len);
+		break;
+	case COLUMN_OUT:
+		format_cut(buf, len, "%u%%", figure_percent(o->swapped_bytes,
+							    o->size_bytes));
+		break;
+	case COLUMN_IN_RATE:
+		*style = STYLE_IN;
+		pace_cell(work, work->paces != NULL ? work->paces[i].in : 0,
+			  buf, len);
+		break;
+	case COLUMN_OUT_RATE:
+		*style = STYLE_OUT;
+		pace_cell(work, work->paces != NULL ? work->paces[i].out : 0,
+			  buf, len);
+		break;
+	case COLUMN_WIRED:
+		amount(scene, o->wired_bytes, buf, len);
+		break;
+	default:
+		format_cut(buf, len, "%s", o->map_kind);
+		break;
+	}
+}
+
+/* ------------------------------------------------------------------- view */
+
+/* The cursor stays on its object, wherever that has gone. */
+static void
+find_selected(struct scene *scene)
+{
+	struct objects_scene *os = &scene->objects;
+	const struct swap_stats *now = &scene->picture->now.stats;
+
+	if (os->selected == 0)
 		return;
-	for (size_t i = 0; i < now->nobjects; i++)
-		width = max_u64(width, strlen(now->objects[i].name));
-	width = view_name_width(lines, width, OTHERS, NAME_LEAST);
-	lines_put(lines, LINE_PLAIN, "%s", "");
-	lines_put(lines, LINE_HEADING,
-		  "%6s %-*s %7s %-15s %5s %8s %7s %4s %5s", "ID", (int)width,
-		  "NAME", "PID", "COMMAND", "SIZE", "RESIDENT", "SWAPPED",
-		  "OUT%", "WIRED");
-	/* The last line tells how many more there are. */
-	if (shown > lines->left)
-		shown = lines->left > 0 ? lines->left - 1 : 0;
-	for (size_t i = 0; i < shown; i++)
-		put_object(&now->objects[i], width, lines);
-	if (shown < now->nobjects)
-		lines_put(lines, LINE_PLAIN, "%6s and %zu more", "",
-			  now->nobjects - shown);
+	for (size_t i = 0; i < os->n; i++) {
+		if (now->objects[os->order[i]].id != os->selected)
+			continue;
+		os->list.selected = i;
+		return;
+	}
 }
+
+static void
+keep_selected(struct scene *scene)
+{
+	struct objects_scene *os = &scene->objects;
+
+	os->selected = 0;
+	if (os->list.selected > 0 && os->list.selected < os->n)
+		os->selected = scene->picture->now.stats.objects[
+			os->order[os->list.selected]].id;
+}
+
+static void
+objects_draw(struct scene *scene, struct canvas *canvas,
+	     const struct area *area)
+{
+	struct objects_scene *os = &scene->objects;
+	const struct swap_stats *now = &scene->picture->now.stats;
+	struct work work = {
+		.scene = scene, .objects = now->objects,
+		.utf8 = canvas->utf8,
+	};
+	unsigned longest = 4;
+
+	if (os->list.columns == NULL) {
+		os->list.columns = columns;
+		os->list.ncolumns = ARRAY_SIZE(columns);
+		os->list.sort = COLUMN_SWAPPED;
+	}
+	work.paces = work_out_paces(scene->picture);
+	make_order(scene, &work);
+	for (size_t i = 0; i < os->n; i++)
+		longest = (unsigned)max_u64(longest, text_columns(
+			now->objects[os->order[i]].name, canvas->utf8));
+	find_selected(scene);
+	list_draw(&os->list, canvas, area, os->n, longest, scene->screen,
+		  object_cell, &work);
+	if (os->n == 0)
+		(void)canvas_text(canvas, area->row + 1, area->col,
+				  area->cols, STYLE_DIM, now->nobjects > 0 ?
+				  "no object matches the filter; \\ changes "
+				  "it" : now->nobjects_live > 0 ?
+				  "looking..." : "no objects");
+	free(work.paces);
+}
+
+/* Put the cursor on the next object that matches, from the one behind it. */
+static void
+search(struct scene *scene)
+{
+	struct objects_scene *os = &scene->objects;
+	struct work work = { .scene = scene };
+
+	if (os->search[0] == '\0')
+		return;
+	for (size_t k = 1; k <= os->n; k++) {
+		size_t i = (os->list.selected + k) % os->n;
+
+		if (!matches(&work, &scene->picture->now.stats.objects[
+			     os->order[i]], os->search))
+			continue;
+		os->list.selected = i;
+		keep_selected(scene);
+		return;
+	}
+}
+
+static bool
+objects_click(struct scene *scene, const struct input *input)
+{
+	struct list *list = &scene->objects.list;
+	unsigned column;
+	size_t row;
+
+	if (list_hit_heading(list, input->row, input->col, &column)) {
+		list->inverted = list->sort == column && !list->inverted;
+		list->sort = column;
+		return true;
+	}
+	if (list_hit_row(list, input->row, input->col, &row)) {
+		list->selected = row;
+		keep_selected(scene);
+		return true;
+	}
+	return false;
+}
+
+static bool
+objects_key(struct scene *scene, const struct input *input)
+{
+	struct list *list = &scene->objects.list;
+
+	switch (input->key) {
+	case KEYS_CLICK:
+		return objects_click(scene, input);
+	case '<':
+	case ',':
+		list_sort_next(list, false);
+		return true;
+	case '>':
+	case '.':
+	case KEYS_F6:
+		list_sort_next(list, true);
+		return true;
+	case 'I':
+		list->inverted = !list->inverted;
+		return true;
+	case 'n':
+		search(scene);
+		return true;
+	default:
+		if (!list_move(list, input->key))
+			return false;
+		keep_selected(scene);
+		return true;
+	}
+}
+
+static void
+object_text(struct work *work, const struct swap_object_stats *o,
+	    struct lines *text)
+{
+	const struct scene *scene = work->scene;
+	char a[FIGURE_LEN], b[FIGURE_LEN], c[FIGURE_LEN];
+
+	lines_add(text, STYLE_BOX, "Made by    %s, process %" PRId32 " (%s)",
+		  o->command, o->pid, user_of(work, o->uid));
+	lines_add(text, STYLE_BOX, "Size       %s; %s resident, %s swapped",
+		  amount(scene, o->size_bytes, a, sizeof(a)),
+		  amount(scene, o->resident_bytes, b, sizeof(b)),
+		  amount(scene, o->swapped_bytes, c, sizeof(c)));
+	lines_add(text, STYLE_BOX, "Blocks     %s held, %s reserved",
+		  amount(scene, o->block_bytes, a, sizeof(a)),
+		  amount(scene, o->reserved_bytes, b, sizeof(b)));
+	lines_add(text, STYLE_BOX, "Wired      %s%s",
+		  amount(scene, o->wired_bytes, a, sizeof(a)),
+		  o->flags & SWAP_OBJECT_NOSWAP ? "; never paged out" : "");
+	lines_add(text, STYLE_BOX, "Limits     RAM %s, swap %s",
+		  o->ram_limit_bytes == 0 ? "none" :
+		  amount(scene, o->ram_limit_bytes, a, sizeof(a)),
+		  o->swap_limit_bytes == 0 ? "none" :
+		  amount(scene, o->swap_limit_bytes, b, sizeof(b)));
+	lines_add(text, STYLE_BOX, "Paged      %s pages in, %s out",
+		  figure_count(o->pagein_pages, a, sizeof(a)),
+		  figure_count(o->pageout_pages, b, sizeof(b)));
+	lines_add(text, STYLE_BOX, "Regions    %" PRIu32 ", %" PRIu32
+		  " of them writable", o->regions, o->writers);
+	lines_add(text, STYLE_BOX, "Map        %s, %s", o->map_kind,
+		  amount(scene, o->map_bytes, a, sizeof(a)));
+	if (o->poisoned_bytes > 0)
+		lines_add(text, STYLE_ALARM, "! Lost     %s: its pages could "
+			  "not be read back", amount(scene, o->poisoned_bytes,
+						     a, sizeof(a)));
+}
+
+static bool
+objects_inspect(struct scene *scene, struct lines *text)
+{
+	struct objects_scene *os = &scene->objects;
+	struct work work = { .scene = scene };
+	const struct swap_object_stats *o;
+
+	if (os->list.selected >= os->n)
+		return false;
+	o = &scene->picture->now.stats.objects[os->order[os->list.selected]];
+	lines_title(text, "Object %" PRIu64 "%s%s", o->id,
+		   o->name[0] != '\0' ? ": " : "", o->name);
+	object_text(&work, o, text);
+	return true;
+}
+
+const struct view view_objects = {
+	.name = "objects",
+	.title = "Objects",
+	.keys = "Enter inspect\0/ search\0\\ filter\0<> sort\0I invert\0",
+	.draw = objects_draw,
+	.key = objects_key,
+	.inspect = objects_inspect,
+};

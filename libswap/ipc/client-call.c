@@ -178,17 +178,27 @@ reply_read(struct swap_client *client, json_t *reply, int r, const char *what,
 }
 
 int
-swap_client_stats(struct swap_client *client, struct swap_stats *ret_stats,
-		  struct swap_error *error)
+client_stats(struct swap_client *client, bool objects, uint64_t events_after,
+	     struct swap_stats *ret_stats, struct swap_error *error)
 {
 	json_t *reply;
 	int r;
 
-	r = client_call(client, "Status", NULL, &reply, error);
+	r = client_call(client, "Status",
+			json_pack("{s:b,s:I}", "objects", (int)objects,
+				  "events_after",
+				  (json_int_t)events_after), &reply, error);
 	if (r < 0)
 		return r;
 	r = json_to_stats(json_object_get(reply, "snapshot"), ret_stats);
 	return reply_read(client, reply, r, "the snapshot", error);
+}
+
+int
+swap_client_stats(struct swap_client *client, struct swap_stats *ret_stats,
+		  struct swap_error *error)
+{
+	return client_stats(client, true, 0, ret_stats, error);
 }
 
 /* As client_call(), with @params that hold texts of the caller. */

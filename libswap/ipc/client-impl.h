@@ -4,6 +4,7 @@
  *
  *	client.c	connecting, one request and its answer, closing
  *	client-memory.c	objects, regions, copies
+ *	client-look.c	what lies where on a device
  *	client-objects.c ranges of objects, writable regions
  *	client-attend.c	the helper thread
  *	client-call.c	calls with jansson: the commands', snapshot, tunables

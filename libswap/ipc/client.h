@@ -58,6 +58,15 @@ void client_interrupt_fd(struct swap_client *client, int fd);
  */
 int client_wait_closed(struct swap_client *client, int timeout_msec);
 
+/*
+ * As swap_client_stats(), with those events only that are numbered above
+ * @events_after, and without objects where they are not wanted: all the sums
+ * are the same.
+ */
+int client_stats(struct swap_client *client, bool objects,
+		 uint64_t events_after, struct swap_stats *ret_stats,
+		 struct swap_error *error);
+
 /* Where it is connected to. */
 const char *client_path(const struct swap_client *client);
 

@@ -8,6 +8,10 @@
  * what differs between them is a table and a size.  Reading is strict, since
  * what is read comes from a socket: a number must fit its member, a text its
  * array.
+ *
+ * What a swapd sends is written as text at once, since a snapshot may have ten
+ * thousand objects and is taken often; a jansson value of the same is that text
+ * parsed.
  */
 #include "json.h"
 
@@ -17,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 enum kind {
 	KIND_U64,
 	KIND_U32,
@@ -24,6 +30,8 @@ enum kind {
 	KIND_BOOL,
 	KIND_TEXT,	/* aux: size of the array */
 	KIND_FLAG,	/* aux: the bit in an unsigned */
+	KIND_LATENCY,	/* a struct swap_latency */
+	KIND_EVENT,	/* an enum swap_event_kind */
 };
 
 struct member {
@@ -39,9 +47,12 @@ struct member {
 #define BOOL(s, m)	{ #m, KIND_BOOL, 0, offsetof(struct s, m) }
 #define TEXT(s, m)	{ #m, KIND_TEXT, sizeof(((struct s *)0)->m), \
 			  offsetof(struct s, m) }
+#define LATENCY(s, m)	{ #m, KIND_LATENCY, 0, offsetof(struct s, m) }
 #define FLAG(s, n, bit)	{ n, KIND_FLAG, bit, offsetof(struct s, flags) }
 
 _Static_assert(sizeof(int) == sizeof(int32_t), "priority is a KIND_I32");
+_Static_assert(sizeof(enum swap_event_kind) == sizeof(uint32_t),
+	       "a kind is read as its number");
 _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "flags are KIND_U32");
 
 static const struct member device_members[] = {
@@ -65,6 +76,8 @@ static const struct member device_members[] = {
 	U64(swap_device_stats, discards),
 	U64(swap_device_stats, discarded_bytes),
 	U32(swap_device_stats, inflight),
+	LATENCY(swap_device_stats, read_time),
+	LATENCY(swap_device_stats, write_time),
 };
 
 static const struct member object_members[] = {
@@ -74,6 +87,7 @@ static const struct member object_members[] = {
 	I32(swap_object_stats, pid),
 	TEXT(swap_object_stats, command),
 	FLAG(swap_object_stats, "noswap", SWAP_OBJECT_NOSWAP),
+	FLAG(swap_object_stats, "exact", SWAP_OBJECT_EXACT),
 	TEXT(swap_object_stats, map_kind),
 	U32(swap_object_stats, regions),
 	U32(swap_object_stats, writers),
@@ -163,6 +177,32 @@ static const struct member stats_members[] = {
 	BOOL(swap_stats, full),
 	BOOL(swap_stats, metadata_full),
 	U32(swap_stats, overcommit),
+	LATENCY(swap_stats, fault_zero_time),
+	LATENCY(swap_stats, fault_in_time),
+	LATENCY(swap_stats, fault_write_time),
+	U64(swap_stats, nobjects_live),
+	U64(swap_stats, nevents_ever),
+};
+
+static const struct member event_members[] = {
+	U64(swap_event, number),
+	U64(swap_event, time_usec),
+	{ "kind", KIND_EVENT, 0, offsetof(struct swap_event, kind) },
+	U64(swap_event, object),
+	I32(swap_event, pid),
+	TEXT(swap_event, device),
+	TEXT(swap_event, message),
+};
+
+/* How many events of a kind, as it goes over the wire. */
+struct event_count {
+	enum swap_event_kind kind;
+	uint64_t	count;
+};
+
+static const struct member event_count_members[] = {
+	{ "kind", KIND_EVENT, 0, offsetof(struct event_count, kind) },
+	U64(event_count, count),
 };
 
 static const struct member tunable_members[] = {
@@ -204,246 +244,344 @@ static const struct member runs_members[] = {
 
 /* ---------------------------------------------------------------- writing */
 
-static json_t *
-number_write(uint64_t value)
+/* JSON integers have 64 bits with a sign here. */
+static void
+number_write(struct text *t, uint64_t value)
 {
-	return json_integer(value > INT64_MAX ? INT64_MAX
-					      : (json_int_t)value);
+	text_u64(t, value > INT64_MAX ? INT64_MAX : value);
 }
 
-/*
- * A path or a process's name can be any bytes; what is not UTF-8 shows its
- * bytes above 127 as "?".
- */
-static json_t *
-text_write(const char *text, size_t size)
+static void
+latency_write(struct text *t, const struct swap_latency *latency)
 {
-	json_t *json = json_stringn(text, strnlen(text, size));
-	char copy[256];
-	size_t i, n = strnlen(text, size);
-
-	if (json != NULL || n > sizeof(copy))
-		return json;
-	for (i = 0; i < n; i++)
-		copy[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-	return json_stringn(copy, n);
+	text_string(t, "{\"count\":");
+	number_write(t, latency->count);
+	text_string(t, ",\"sum_nsec\":");
+	number_write(t, latency->sum_nsec);
+	text_string(t, ",\"classes\":[");
+	for (size_t i = 0; i < SWAP_LATENCY_CLASSES; i++) {
+		text_string(t, i > 0 ? "," : "");
+		number_write(t, latency->n[i]);
+	}
+	text_string(t, "]}");
 }
 
-static json_t *
-member_write(const struct member *m, const void *base)
+static void
+event_kind_write(struct text *t, uint32_t kind)
+{
+	const char *name = swap_event_name((enum swap_event_kind)kind);
+
+	text_json(t, name != NULL ? name : "", SIZE_MAX);
+}
+
+static void
+member_write(struct text *t, const struct member *m, const void *base)
 {
 	const char *place = (const char *)base + m->offset;
-	uint64_t u64;
-	uint32_t u32;
-	int32_t i32;
-	bool flag;
+	struct swap_latency latency;
+	uint64_t u64 = 0;
+	uint32_t u32 = 0;
+	int32_t i32 = 0;
+	bool flag = false;
 
 	switch (m->kind) {
 	case KIND_U64:
 		memcpy(&u64, place, sizeof(u64));
-		return number_write(u64);
-	case KIND_U32:
-		memcpy(&u32, place, sizeof(u32));
-		return json_integer(u32);
+		number_write(t, u64);
+		break;
 	case KIND_I32:
 		memcpy(&i32, place, sizeof(i32));
-		return json_integer(i32);
+		text_i64(t, i32);
+		break;
 	case KIND_BOOL:
 		memcpy(&flag, place, sizeof(flag));
-		return json_boolean(flag);
+		text_string(t, flag ? "true" : "false");
+		break;
 	case KIND_TEXT:
-		return text_write(place, m->aux);
+		text_json(t, place, m->aux);
+		break;
+	case KIND_LATENCY:
+		memcpy(&latency, place, sizeof(latency));
+		latency_write(t, &latency);
+		break;
+	case KIND_U32:
 	case KIND_FLAG:
+	case KIND_EVENT:
 		memcpy(&u32, place, sizeof(u32));
-		return json_boolean((u32 & m->aux) != 0);
+		if (m->kind == KIND_U32)
+			number_write(t, u32);
+		else if (m->kind == KIND_EVENT)
+			event_kind_write(t, u32);
+		else
+			text_string(t, u32 & m->aux ? "true" : "false");
+		break;
 	}
-	return NULL;
+}
+
+/* The members, one behind another, without the braces. */
+static void
+members_write(struct text *t, const struct member *m, size_t n,
+	      const void *base)
+{
+	for (size_t i = 0; i < n; i++) {
+		text_string(t, i > 0 ? ",\"" : "\"");
+		text_string(t, m[i].name);
+		text_string(t, "\":");
+		member_write(t, &m[i], base);
+	}
+}
+
+static void
+object_write(struct text *t, const struct member *m, size_t n,
+	     const void *base)
+{
+	text_string(t, "{");
+	members_write(t, m, n, base);
+	text_string(t, "}");
+}
+
+#define OBJECT_WRITE(t, members, base) \
+	object_write(t, members, ARRAY_SIZE(members), base)
+
+/* What comes between the values of a list. */
+static void
+comma_write(struct text *t, bool *any)
+{
+	text_string(t, *any ? "," : "");
+	*any = true;
+}
+
+static void
+devices_write(struct text *t, const struct swap_stats *stats)
+{
+	bool any = false;
+
+	text_string(t, "[");
+	for (size_t i = 0; i < stats->ndevices; i++) {
+		comma_write(t, &any);
+		OBJECT_WRITE(t, device_members, &stats->devices[i]);
+	}
+	text_string(t, "]");
+}
+
+static void
+objects_write(struct text *t, const struct swap_stats *stats,
+	      json_user_filter *keep, void *arg)
+{
+	bool any = false;
+
+	text_string(t, "[");
+	for (size_t i = 0; i < stats->nobjects; i++) {
+		const struct swap_object_stats *object = &stats->objects[i];
+
+		if (keep != NULL && !keep(arg, object->uid))
+			continue;
+		comma_write(t, &any);
+		OBJECT_WRITE(t, object_members, object);
+	}
+	text_string(t, "]");
+}
+
+static void
+users_write(struct text *t, const struct swap_stats *stats,
+	    json_user_filter *keep, void *arg)
+{
+	bool any = false;
+
+	text_string(t, "[");
+	for (size_t i = 0; i < stats->nusers; i++) {
+		const struct swap_user_stats *user = &stats->users[i];
+
+		if (keep != NULL && !keep(arg, user->uid))
+			continue;
+		comma_write(t, &any);
+		OBJECT_WRITE(t, user_members, user);
+	}
+	text_string(t, "]");
+}
+
+void
+json_write_events(struct text *t, const struct swap_event events[], size_t n,
+		  json_user_filter *keep, void *arg)
+{
+	bool any = false, all = keep == NULL || keep(arg, 0);
+
+	text_string(t, "[");
+	for (size_t i = 0; i < n; i++) {
+		if (!all && (events[i].object != 0 || events[i].pid != 0))
+			continue;
+		comma_write(t, &any);
+		OBJECT_WRITE(t, event_members, &events[i]);
+	}
+	text_string(t, "]");
+}
+
+static void
+event_counts_write(struct text *t, const struct swap_stats *stats)
+{
+	bool any = false;
+
+	text_string(t, "[");
+	for (uint32_t i = 0; i < SWAP_EVENT_KINDS; i++) {
+		const struct event_count count = {
+			(enum swap_event_kind)i, stats->event_counts[i],
+		};
+
+		comma_write(t, &any);
+		OBJECT_WRITE(t, event_count_members, &count);
+	}
+	text_string(t, "]");
+}
+
+void
+json_write_stats(struct text *t, const struct swap_stats *stats,
+		 json_user_filter *keep, void *arg)
+{
+	text_string(t, "{");
+	members_write(t, stats_members, ARRAY_SIZE(stats_members), stats);
+	text_string(t, ",\"counters\":");
+	OBJECT_WRITE(t, counter_members, &stats->counters);
+	text_string(t, ",\"devices\":");
+	devices_write(t, stats);
+	text_string(t, ",\"objects\":");
+	objects_write(t, stats, keep, arg);
+	text_string(t, ",\"users\":");
+	users_write(t, stats, keep, arg);
+	text_string(t, ",\"event_counts\":");
+	event_counts_write(t, stats);
+	text_string(t, ",\"events\":");
+	json_write_events(t, stats->events, stats->nevents, keep, arg);
+	text_string(t, "}");
+}
+
+/* -------------------------------------------------------- jansson's values */
+
+/* The value of a text, which goes. */
+static json_t *
+text_value(struct text *t)
+{
+	json_t *json = NULL;
+
+	if (text_end(t) == 0)
+		json = json_loadb(t->buf, t->len, 0, NULL);
+	text_clear(t);
+	return json;
 }
 
 static json_t *
-members_write(const struct member *m, size_t n, const void *base)
+members_value(const struct member *m, size_t n, const void *base)
 {
-	json_t *json = json_object();
-	size_t i;
+	struct text t = { 0 };
 
-	for (i = 0; i < n; i++) {
-		if (json_object_set_new(json, m[i].name,
-					member_write(&m[i], base)) < 0) {
-			json_decref(json);
-			return NULL;
-		}
-	}
-	return json;
+	object_write(&t, m, n, base);
+	return text_value(&t);
 }
+
+#define MEMBERS_VALUE(members, base) \
+	members_value(members, ARRAY_SIZE(members), base)
 
 json_t *
 json_from_device_stats(const struct swap_device_stats *device)
 {
-	return members_write(device_members, ARRAY_SIZE(device_members),
-			     device);
+	return MEMBERS_VALUE(device_members, device);
 }
 
 json_t *
 json_from_object_stats(const struct swap_object_stats *object)
 {
-	return members_write(object_members, ARRAY_SIZE(object_members),
-			     object);
+	return MEMBERS_VALUE(object_members, object);
 }
 
 json_t *
 json_from_user_stats(const struct swap_user_stats *user)
 {
-	return members_write(user_members, ARRAY_SIZE(user_members), user);
+	return MEMBERS_VALUE(user_members, user);
+}
+
+json_t *
+json_from_counters(const struct swap_counters *counters)
+{
+	return MEMBERS_VALUE(counter_members, counters);
+}
+
+json_t *
+json_from_event(const struct swap_event *event)
+{
+	return MEMBERS_VALUE(event_members, event);
 }
 
 json_t *
 json_from_tunable(const struct swap_tunable *tunable)
 {
-	return members_write(tunable_members, ARRAY_SIZE(tunable_members),
-			     tunable);
-}
-
-/* Append @item, which is given away.  -ENOMEM: @list has gone. */
-static int
-list_append(json_t *list, json_t *item)
-{
-	if (json_array_append_new(list, item) == 0)
-		return 0;
-	json_decref(list);
-	return -ENOMEM;
-}
-
-static json_t *
-devices_write(const struct swap_stats *stats)
-{
-	json_t *list = json_array();
-	size_t i;
-
-	for (i = 0; i < stats->ndevices; i++)
-		if (list_append(list, json_from_device_stats(
-					&stats->devices[i])) < 0)
-			return NULL;
-	return list;
-}
-
-static json_t *
-objects_write(const struct swap_stats *stats, json_user_filter *keep,
-	      void *arg)
-{
-	json_t *list = json_array();
-	size_t i;
-
-	for (i = 0; i < stats->nobjects; i++) {
-		const struct swap_object_stats *object = &stats->objects[i];
-
-		if (keep != NULL && !keep(arg, object->uid))
-			continue;
-		if (list_append(list, json_from_object_stats(object)) < 0)
-			return NULL;
-	}
-	return list;
-}
-
-static json_t *
-users_write(const struct swap_stats *stats, json_user_filter *keep, void *arg)
-{
-	json_t *list = json_array();
-	size_t i;
-
-	for (i = 0; i < stats->nusers; i++) {
-		const struct swap_user_stats *user = &stats->users[i];
-
-		if (keep != NULL && !keep(arg, user->uid))
-			continue;
-		if (list_append(list, json_from_user_stats(user)) < 0)
-			return NULL;
-	}
-	return list;
+	return MEMBERS_VALUE(tunable_members, tunable);
 }
 
 json_t *
 json_from_stats(const struct swap_stats *stats, json_user_filter *keep,
 		void *arg)
 {
-	json_t *json = members_write(stats_members, ARRAY_SIZE(stats_members),
-				     stats);
+	struct text t = { 0 };
 
-	if (json == NULL)
-		return NULL;
-	if (json_object_set_new(json, "counters",
-				members_write(counter_members,
-					      ARRAY_SIZE(counter_members),
-					      &stats->counters)) < 0 ||
-	    json_object_set_new(json, "devices", devices_write(stats)) < 0 ||
-	    json_object_set_new(json, "objects",
-				objects_write(stats, keep, arg)) < 0 ||
-	    json_object_set_new(json, "users",
-				users_write(stats, keep, arg)) < 0) {
-		json_decref(json);
-		return NULL;
-	}
-	return json;
+	json_write_stats(&t, stats, keep, arg);
+	return text_value(&t);
 }
 
 json_t *
 json_from_tunables(const struct swap_tunable *tunables, size_t n)
 {
-	json_t *list = json_array();
-	size_t i;
+	struct text t = { 0 };
+	bool any = false;
 
-	for (i = 0; i < n; i++)
-		if (list_append(list, json_from_tunable(&tunables[i])) < 0)
-			return NULL;
-	return list;
+	text_string(&t, "[");
+	for (size_t i = 0; i < n; i++) {
+		comma_write(&t, &any);
+		OBJECT_WRITE(&t, tunable_members, &tunables[i]);
+	}
+	text_string(&t, "]");
+	return text_value(&t);
 }
 
-static json_t *
-histogram_write(const struct swap_device_map *map)
+static void
+histogram_write(struct text *t, const struct swap_device_map *map)
 {
-	json_t *list = json_array();
-	uint32_t i;
+	bool any = false;
 
-	for (i = 0; i < SWAP_RUN_CLASSES; i++) {
+	text_string(t, "[");
+	for (uint32_t i = 0; i < SWAP_RUN_CLASSES; i++) {
 		const struct runs runs = { i, map->runs[i], map->blocks[i] };
 
 		if (runs.runs == 0)
 			continue;
-		if (list_append(list, members_write(runs_members,
-						    ARRAY_SIZE(runs_members),
-						    &runs)) < 0)
-			return NULL;
+		comma_write(t, &any);
+		OBJECT_WRITE(t, runs_members, &runs);
 	}
-	return list;
+	text_string(t, "]");
 }
 
-static json_t *
-cells_write(const struct swap_device_map *map)
+void
+json_write_device_map(struct text *t, const struct swap_device_map *map)
 {
-	json_t *list = json_array();
-	size_t i;
+	bool any = false;
 
-	for (i = 0; i < map->ncells; i++)
-		if (list_append(list, members_write(cell_members,
-						    ARRAY_SIZE(cell_members),
-						    &map->cells[i])) < 0)
-			return NULL;
-	return list;
+	text_string(t, "{");
+	members_write(t, map_members, ARRAY_SIZE(map_members), map);
+	text_string(t, ",\"histogram\":");
+	histogram_write(t, map);
+	text_string(t, ",\"cells\":[");
+	for (size_t i = 0; i < map->ncells; i++) {
+		comma_write(t, &any);
+		OBJECT_WRITE(t, cell_members, &map->cells[i]);
+	}
+	text_string(t, "]}");
 }
 
 json_t *
 json_from_device_map(const struct swap_device_map *map)
 {
-	json_t *json = members_write(map_members, ARRAY_SIZE(map_members),
-				     map);
+	struct text t = { 0 };
 
-	if (json == NULL)
-		return NULL;
-	if (json_object_set_new(json, "histogram", histogram_write(map)) < 0 ||
-	    json_object_set_new(json, "cells", cells_write(map)) < 0) {
-		json_decref(json);
-		return NULL;
-	}
-	return json;
+	json_write_device_map(&t, map);
+	return text_value(&t);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -516,6 +654,47 @@ integer_member_read(const struct member *m, const json_t *json, char *place)
 }
 
 static int
+latency_read_json(const json_t *json, char *place)
+{
+	const json_t *list = json_object_get(json, "classes");
+	struct swap_latency latency = { 0 };
+	int64_t value;
+
+	if (!json_is_object(json) || !json_is_array(list) ||
+	    json_array_size(list) != SWAP_LATENCY_CLASSES ||
+	    number_read(json_object_get(json, "count"), 0, INT64_MAX,
+			&value) < 0)
+		return -EPROTO;
+	latency.count = (uint64_t)value;
+	if (number_read(json_object_get(json, "sum_nsec"), 0, INT64_MAX,
+			&value) < 0)
+		return -EPROTO;
+	latency.sum_nsec = (uint64_t)value;
+	for (size_t i = 0; i < SWAP_LATENCY_CLASSES; i++) {
+		if (number_read(json_array_get(list, i), 0, INT64_MAX,
+				&value) < 0)
+			return -EPROTO;
+		latency.n[i] = (uint64_t)value;
+	}
+	memcpy(place, &latency, sizeof(latency));
+	return 0;
+}
+
+static int
+event_kind_read(const json_t *json, char *place)
+{
+	const char *name = json_string_value(json);
+
+	for (uint32_t i = 0; name != NULL && i < SWAP_EVENT_KINDS; i++) {
+		if (strcmp(name, swap_event_name((enum swap_event_kind)i)) != 0)
+			continue;
+		memcpy(place, &i, sizeof(i));
+		return 0;
+	}
+	return -EPROTO;
+}
+
+static int
 member_read(const struct member *m, const json_t *json, void *base)
 {
 	char *place = (char *)base + m->offset;
@@ -530,6 +709,10 @@ member_read(const struct member *m, const json_t *json, void *base)
 		return integer_member_read(m, json, place);
 	case KIND_TEXT:
 		return text_read(json, place, m->aux);
+	case KIND_LATENCY:
+		return latency_read_json(json, place);
+	case KIND_EVENT:
+		return event_kind_read(json, place);
 	case KIND_BOOL:
 	case KIND_FLAG:
 		break;
@@ -597,29 +780,65 @@ list_read(const json_t *json, const struct member *m, size_t nmembers,
 		  sizeof(type), ret_list, ret_n)
 
 static int
+event_counts_read(const json_t *json, struct swap_stats *stats)
+{
+	const struct event_count *counts;
+	void *list;
+	size_t n;
+	int r;
+
+	r = LIST_READ(json, "event_counts", event_count_members,
+		      struct event_count, &list, &n);
+	if (r < 0)
+		return r;
+	counts = list;
+	for (size_t i = 0; i < n; i++)
+		stats->event_counts[counts[i].kind] = counts[i].count;
+	free(list);
+	return 0;
+}
+
+int
+json_to_events(const json_t *json, struct swap_event **ret_events,
+	       size_t *ret_n)
+{
+	void *list;
+	int r;
+
+	r = list_read(json, event_members, ARRAY_SIZE(event_members),
+		      sizeof(struct swap_event), &list, ret_n);
+	if (r == 0)
+		*ret_events = list;
+	return r;
+}
+
+/* What was read before a failure stays in @stats. */
+static int
 lists_read(const json_t *json, struct swap_stats *stats)
 {
-	void *devices = NULL, *objects = NULL, *users = NULL;
+	void *list = NULL;
 	int r;
 
 	r = LIST_READ(json, "devices", device_members,
-		      struct swap_device_stats, &devices, &stats->ndevices);
-	if (r == 0)
-		r = LIST_READ(json, "objects", object_members,
-			      struct swap_object_stats, &objects,
-			      &stats->nobjects);
-	if (r == 0)
-		r = LIST_READ(json, "users", user_members,
-			      struct swap_user_stats, &users, &stats->nusers);
-	if (r < 0) {
-		free(devices);
-		free(objects);
+		      struct swap_device_stats, &list, &stats->ndevices);
+	if (r < 0)
 		return r;
-	}
-	stats->devices = devices;
-	stats->objects = objects;
-	stats->users = users;
-	return 0;
+	stats->devices = list;
+	r = LIST_READ(json, "objects", object_members,
+		      struct swap_object_stats, &list, &stats->nobjects);
+	if (r < 0)
+		return r;
+	stats->objects = list;
+	r = LIST_READ(json, "users", user_members, struct swap_user_stats,
+		      &list, &stats->nusers);
+	if (r < 0)
+		return r;
+	stats->users = list;
+	r = event_counts_read(json, stats);
+	if (r == 0)
+		r = json_to_events(json_object_get(json, "events"),
+				   &stats->events, &stats->nevents);
+	return r;
 }
 
 int
@@ -638,8 +857,10 @@ json_to_stats(const json_t *json, struct swap_stats *ret_stats)
 	if (r < 0)
 		return r;
 	r = lists_read(json, &stats);
-	if (r < 0)
+	if (r < 0) {
+		swap_stats_clear(&stats);
 		return r;
+	}
 	*ret_stats = stats;
 	return 0;
 }

@@ -61,6 +61,27 @@ reply(struct request *request, json_t *params)
 	return answer(request, varlink_reply(params, false), -1);
 }
 
+void
+reply_begin(struct text *text, bool continues)
+{
+	text_string(text, continues ? "{\"continues\":true,\"parameters\":{" :
+				      "{\"parameters\":{");
+}
+
+int
+reply_text(struct request *request, struct text *text)
+{
+	int r;
+
+	text_string(text, "}}");
+	r = text_end(text);
+	if (r == 0 && !request->oneway)
+		r = frame_send(&request->conn->frame, text->buf, NULL, 0,
+			       SERVER_SEND_MSEC);
+	text_clear(text);
+	return r;
+}
+
 int
 reply_fd(struct request *request, json_t *params, int fd)
 {
@@ -232,7 +253,8 @@ static method_fn *
 pager_method_find(const char *name)
 {
 	static const struct method *const tables[] = {
-		control_methods, tune_methods, memory_methods, object_methods,
+		control_methods, event_methods, tune_methods, look_methods,
+		memory_methods, object_methods,
 	};
 	method_fn *fn = NULL;
 
@@ -299,6 +321,9 @@ conn_run(struct conn *conn)
 		if (r == 0)
 			r = conn_message(conn);
 	} while (r == 0);
+	if (conn->objects.count + conn->regions.count > 0)
+		pager_client_gone(conn->server->pager, &conn->owner,
+				  conn->objects.count + conn->regions.count);
 	memory_release_all(conn);
 	handles_clear(&conn->objects);
 	handles_clear(&conn->regions);

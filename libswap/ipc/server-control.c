@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Methods about the pager itself: hello, snapshot, devices, the end.
+ * Methods about the pager itself: hello, devices, the end.
  *
  * On, Off and Stop change the pager for everybody, so they are for root and
  * for the swapd's own user.  Off runs for as long as it takes, in its peer's
@@ -20,9 +20,6 @@
 #include "json.h"
 
 #define OFF_DEVICES_MAX		256u	/* see swap_devices_detach() */
-/* Between two snapshots of one stream. */
-#define INTERVAL_MIN_USEC	UINT64_C(10000)
-#define INTERVAL_MAX_USEC	(UINT64_C(86400) * 1000000)
 
 /* Names of devices that are not paths: <tag>=<value>. */
 static const char *const device_tags[] = {
@@ -45,7 +42,7 @@ refuse_permission(struct request *request, const char *what)
 			     (unsigned)request->conn->owner.uid);
 }
 
-/* ------------------------------------------------------- hello, snapshot */
+/* ---------------------------------------------------------------- hello */
 
 static int
 method_hello(struct request *request)
@@ -66,7 +63,8 @@ method_hello(struct request *request)
 				     "%" PRIu64 "; install the same version of "
 				     "both", SWAP_VERSION, VARLINK_PROTOCOL,
 				     protocol);
-	r = swap_pager_stats(request->conn->server->pager, &stats);
+	r = pager_stats(request->conn->server->pager, false, UINT64_MAX,
+			&stats);
 	if (r < 0)
 		return reply_refused(request, r, "no snapshot: %s",
 				     strerror(-r));
@@ -78,77 +76,6 @@ method_hello(struct request *request)
 			   "swap_bytes", (json_int_t)stats.swap_bytes);
 	swap_stats_clear(&stats);
 	return reply(request, answer);
-}
-
-static bool
-shows_user(void *arg, uint32_t uid)
-{
-	const struct conn *conn = arg;
-
-	return conn_is_master(conn) || uid == conn->owner.uid;
-}
-
-static json_t *
-snapshot(struct conn *conn, int *ret_error)
-{
-	struct swap_stats stats;
-	json_t *json;
-
-	*ret_error = swap_pager_stats(conn->server->pager, &stats);
-	if (*ret_error < 0)
-		return NULL;
-	json = json_from_stats(&stats, shows_user, conn);
-	swap_stats_clear(&stats);
-	if (json == NULL)
-		*ret_error = -ENOMEM;
-	return json;
-}
-
-/* One snapshot after another until the peer goes, which is not an error. */
-static int
-status_stream(struct request *request, uint64_t interval_usec)
-{
-	json_t *json;
-	int r;
-
-	for (;;) {
-		json = snapshot(request->conn, &r);
-		if (json == NULL)
-			return reply_refused(request, r, "no snapshot: %s",
-					     strerror(-r));
-		r = reply_more(request, json_pack("{s:o}", "snapshot", json));
-		if (r < 0)
-			return r;
-		r = frame_wait(&request->conn->frame, -1,
-			       (int64_t)(interval_usec / 1000));
-		if (r != -ETIMEDOUT)
-			return r < 0 ? r : -ECANCELED;
-	}
-}
-
-static int
-method_status(struct request *request)
-{
-	uint64_t interval = 0;
-	const struct varlink_param table[] = {
-		{ "interval_usec", VARLINK_INT, true, &interval },
-	};
-	json_t *json;
-	int r = request_params(request, table, ARRAY_SIZE(table));
-
-	if (r <= 0)
-		return r;
-	if (interval != 0 &&
-	    (interval < INTERVAL_MIN_USEC || interval > INTERVAL_MAX_USEC))
-		return reply_service_error(request, "InvalidParameter",
-					   "parameter", "interval_usec");
-	if (request->more && interval != 0)
-		return status_stream(request, interval);
-	json = snapshot(request->conn, &r);
-	if (json == NULL)
-		return reply_refused(request, r, "no snapshot: %s",
-				     strerror(-r));
-	return reply(request, json_pack("{s:o}", "snapshot", json));
 }
 
 /* ---------------------------------------------------------------- devices */
@@ -195,10 +122,25 @@ attach(struct request *request, const char *device,
 	return reply(request, NULL);
 }
 
+/* Adds to @flags; -EINVAL: an unknown word. */
+static int
+discard_flags(const char *word, unsigned *flags)
+{
+	if (strcmp(word, "both") == 0)
+		*flags |= SWAP_DEVICE_DISCARD_ONCE | SWAP_DEVICE_DISCARD_PAGES;
+	else if (strcmp(word, "once") == 0)
+		*flags |= SWAP_DEVICE_DISCARD_ONCE;
+	else if (strcmp(word, "pages") == 0)
+		*flags |= SWAP_DEVICE_DISCARD_PAGES;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static int
 method_on(struct request *request)
 {
-	const char *device = NULL;
+	const char *device = NULL, *discard = NULL;
 	uint64_t priority = 0, create = 0;
 	bool force = false;
 	const struct varlink_param table[] = {
@@ -206,6 +148,7 @@ method_on(struct request *request)
 		{ "priority", VARLINK_INT, true, &priority },
 		{ "create_bytes", VARLINK_INT, true, &create },
 		{ "force", VARLINK_BOOL, true, &force },
+		{ "discard", VARLINK_STRING, true, &discard },
 	};
 	struct swap_device_options options = { 0 };
 	int r = request_params(request, table, ARRAY_SIZE(table));
@@ -224,6 +167,9 @@ method_on(struct request *request)
 	options.priority = (int)priority;
 	options.create_bytes = create;
 	options.flags = force ? SWAP_DEVICE_FORCE : 0;
+	if (discard != NULL && discard_flags(discard, &options.flags) < 0)
+		return reply_refused(request, -EINVAL, "discard is none of "
+				     "\"once\", \"pages\", \"both\"");
 	return attach(request, device, &options);
 }
 
@@ -434,7 +380,6 @@ method_device(struct request *request)
 
 const struct method control_methods[] = {
 	{ "Hello", method_hello },
-	{ "Status", method_status },
 	{ "On", method_on },
 	{ "Off", method_off },
 	{ "Stop", method_stop },

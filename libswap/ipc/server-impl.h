@@ -6,9 +6,11 @@
  *	server-conn.c	one connection: reading, dispatch, what it holds
  *	server-control.c methods for devices, snapshot and end
  *	server-tune.c	methods for tunables and maps of devices
+ *	server-look.c	methods for what lies where on a device
  *	server-memory.c	methods for objects, regions and copies
  *	server-objects.c methods on ranges of objects
  *	server-attend.c	telling processes about their own mappings
+ *	server-events.c	methods for the snapshot and for events
  *
  * Locks, outermost first; the letter is behind each field they guard:
  *
@@ -30,6 +32,7 @@
 #include "frame.h"
 #include "handles.h"
 #include "server.h"
+#include "text.h"
 #include "varlink.h"
 
 /* Bounds of what peers can make a swapd hold. */
@@ -66,6 +69,12 @@ struct attendant {
 	int		 event_fd;		/* c readable: notes */
 	unsigned	 head, count;		/* l */
 	struct note	 notes[SERVER_NOTES_MAX]; /* l a ring */
+};
+
+/* A connection that waits for events. */
+struct listener {
+	struct listener	*next;			/* l */
+	int		 event_fd;		/* c readable: there are some */
 };
 
 #define TOKEN_BYTES	33u	/* 128 bits in hexadecimal, and a NUL */
@@ -111,6 +120,7 @@ struct server {
 	unsigned	 user_items_max;	/* c */
 	struct user	*users;			/* l */
 	struct attendant *attendants;		/* l */
+	struct listener	*listeners;		/* l */
 	struct copy	*copies;		/* l */
 	enum server_end	 ended;			/* l */
 	bool		 handed;		/* m no new memory */
@@ -163,11 +173,19 @@ struct method {
 };
 
 /* The methods of org.swapkit.Pager, ended by a NULL name. */
+extern const struct method event_methods[];
 extern const struct method control_methods[];
 extern const struct method memory_methods[];
 extern const struct method object_methods[];
 extern const struct method tune_methods[];
+extern const struct method look_methods[];
 
+/*
+ * Answer with a text that reply_begin() began and the parameters follow; it is
+ * ended and cleared here.
+ */
+void reply_begin(struct text *text, bool continues);
+int reply_text(struct request *request, struct text *text) swap_must_check;
 /* Answers.  @params is given away. */
 int reply(struct request *request, json_t *params) swap_must_check;
 int reply_fd(struct request *request, json_t *params, int fd) swap_must_check;

@@ -119,7 +119,7 @@ method_map(struct request *request)
 	};
 	struct swap_device_map map;
 	struct swap_error error = { 0 };
-	json_t *json;
+	struct text text = { 0 };
 	int r = request_params(request, table, ARRAY_SIZE(table));
 
 	if (r <= 0)
@@ -136,9 +136,11 @@ method_map(struct request *request)
 		error.code = r;
 		return reply_failed(request, &error);
 	}
-	json = json_from_device_map(&map);
+	reply_begin(&text, false);
+	text_string(&text, "\"map\":");
+	json_write_device_map(&text, &map);
 	swap_device_map_clear(&map);
-	return reply(request, json_pack("{s:o}", "map", json));
+	return reply_text(request, &text);
 }
 
 const struct method tune_methods[] = {

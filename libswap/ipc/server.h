@@ -65,6 +65,12 @@ int server_end(struct server *server, bool force, struct swap_error *error)
 enum server_end server_ended(struct server *server);
 int server_ended_fd(const struct server *server);
 
+/*
+ * The listener that the pager's config has to name, with the server as its
+ * argument: it wakes those who stream events.
+ */
+swap_event_fn server_event;
+
 /* Processes that have regions, now. */
 unsigned server_nclients(struct server *server);
 

@@ -288,6 +288,7 @@ print_counts(const struct work *work, const char *phase,
 	printf("%s.user %.3f\n", phase, end.user - start->user);
 	printf("%s.in %" PRIu64 "\n", phase, end.in - start->in);
 	printf("%s.out %" PRIu64 "\n", phase, end.out - start->out);
+	fflush(stdout);
 }
 
 static void

@@ -43,11 +43,13 @@ fake_init(struct swap_pager *pager)
 	pager->no_ram_from = UINT64_MAX;
 	strcpy(pager->tuned, "first");
 	pthread_mutex_init(&pager->lock, NULL);
+	events_init(&pager->events, NULL, NULL);
 }
 
 void
 fake_fini(struct swap_pager *pager)
 {
+	events_fini(&pager->events);
 	pthread_mutex_destroy(&pager->lock);
 }
 
@@ -487,6 +489,48 @@ swap_device_map_clear(struct swap_device_map *map)
 /* ---------------------------------------------------------------- devices */
 
 int
+swap_pager_range(struct swap_pager *pager, const char *spec, uint64_t first,
+		 uint64_t nblocks, size_t ncells,
+		 struct swap_range_cell cells[], struct swap_error *error)
+{
+	(void)pager;
+	if (strcmp(spec, "/dev/fake") != 0)
+		return error_set(error, -ENXIO, "%s: is not attached", spec);
+	for (size_t i = 0; i < ncells; i++) {
+		cells[i].nfree = min_u64(first + i, nblocks);
+		cells[i].nbad = i % 2 && first == 0 ? 0 : i % 3;
+	}
+	return 0;
+}
+
+/* Two calls, with a run of another user's in between. */
+int64_t
+swap_pager_owners(struct swap_pager *pager, const char *spec, uint64_t first,
+		  uint64_t nblocks, struct swap_owners_place *place,
+		  struct swap_owner owners[], size_t n,
+		  struct swap_error *error)
+{
+	(void)pager;
+	if (strcmp(spec, "/dev/fake") != 0)
+		return error_set(error, -ENXIO, "%s: is not attached", spec);
+	memset(owners, 0, n * sizeof(owners[0]));
+	for (unsigned i = 0; i < 2; i++) {
+		owners[i].block = first + i;
+		owners[i].nblocks = min_u64(nblocks, 1);
+		owners[i].object = place->slot + 7;
+		owners[i].page = place->page + i;
+		owners[i].uid = (uint32_t)getuid() + i;
+		owners[i].pid = 42;
+		strcpy(owners[i].name, "some");
+		strcpy(owners[i].command, "thing\xff");
+	}
+	place->done = place->slot > 0;
+	place->slot++;
+	place->page = 5;
+	return 2;
+}
+
+int
 swap_device_attach(struct swap_pager *pager, const char *spec,
 		   const struct swap_device_options *options,
 		   struct swap_error *error)
@@ -549,7 +593,25 @@ charge_user(struct swap_stats *stats, const struct swap_object *object)
 }
 
 int
-swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
+swap_pager_events(struct swap_pager *pager, uint64_t after,
+		  struct swap_event **ret_events, size_t *ret_n)
+{
+	uint64_t last;
+
+	return events_after(&pager->events, after, ret_events, ret_n, &last);
+}
+
+void
+pager_client_gone(struct swap_pager *pager, const struct pager_owner *owner,
+		  unsigned nheld)
+{
+	events_add(&pager->events, SWAP_EVENT_CLIENT_GONE, NULL, 0,
+		   (int)owner->pid, "held %u", nheld);
+}
+
+int
+pager_stats(struct swap_pager *pager, bool objects, uint64_t after,
+	    struct swap_stats *ret_stats)
 {
 	struct swap_object *o;
 	size_t i = 0;
@@ -567,9 +629,11 @@ swap_pager_stats(struct swap_pager *pager, struct swap_stats *ret_stats)
 		memcpy(ret_stats->objects[i].name, o->name, sizeof(o->name));
 		charge_user(ret_stats, o);
 	}
-	ret_stats->nobjects = i + pager->extra_objects;
+	ret_stats->nobjects = objects ? i + pager->extra_objects : 0;
+	ret_stats->nobjects_live = i + pager->extra_objects;
 	pthread_mutex_unlock(&pager->lock);
-	return 0;
+	return swap_pager_events(pager, after, &ret_stats->events,
+				 &ret_stats->nevents);
 }
 
 void
@@ -578,9 +642,11 @@ swap_stats_clear(struct swap_stats *stats)
 	free(stats->devices);
 	free(stats->objects);
 	free(stats->users);
+	free(stats->events);
 	stats->devices = NULL;
 	stats->objects = NULL;
 	stats->users = NULL;
+	stats->events = NULL;
 }
 
 int

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "events.h"
 #include "pager.h"
 
 struct swap_pager {
@@ -36,6 +37,7 @@ struct swap_pager {
 	char		 tuned[24];	/* the value of the one tunable */
 	struct pager_notify last_notify;
 	uint64_t	 last_address;
+	struct events	 events;
 };
 
 void fake_init(struct swap_pager *pager);

@@ -306,6 +306,17 @@ check_ok(int rc, const struct swap_error *error)
 }
 
 unsigned cluster;
+bool exact_ram;
+
+uint64_t
+ram_for(uint64_t bytes)
+{
+	uint64_t ram = bytes;
+
+	while (ram - cache_size_for(ram / PAGE) * (uint64_t)PAGE < bytes)
+		ram = bytes + cache_size_for(ram / PAGE) * (uint64_t)PAGE;
+	return ram;
+}
 
 struct env *
 env_new(uint64_t ram, unsigned flags)
@@ -329,7 +340,7 @@ env_new(uint64_t ram, unsigned flags)
 		snprintf(env->device[i], sizeof(env->device[i]), "%s/%u",
 			 env->dir, i);
 	swap_pager_config_init(&config);
-	config.ram_bytes = ram;
+	config.ram_bytes = exact_ram ? ram : ram_for(ram);
 	config.flags = flags;
 	config.fault_threads = THREADS;
 	config.cluster_pages = cluster;
@@ -570,6 +581,9 @@ push_out(const struct area *a, uint64_t page, uint64_t n,
 			nin += in_ram(a->object, i);
 		if (nin == 0)
 			return;
+		/* Even those that have proved to be in use. */
+		swap_object_flush(a->object, page * PAGE, n * PAGE,
+				  SWAP_FLUSH_DEACTIVATE, NULL);
 		write_pages(other, 0, other->npages, 1);
 	}
 	fail_msg("pages stay in RAM");

@@ -29,18 +29,31 @@ next_random(void)
 }
 
 static void
+fill_latency(struct swap_latency *latency)
+{
+	latency->count = next_random();
+	latency->sum_nsec = next_random();
+	for (size_t i = 0; i < SWAP_LATENCY_CLASSES; i++)
+		latency->n[i] = next_random();
+}
+
+static void
 fill_device(struct swap_device_stats *d)
 {
 	uint64_t *numbers[] = {
 		&d->first_block, &d->size_bytes, &d->used_bytes,
 		&d->bad_bytes, &d->read_bytes, &d->written_bytes, &d->reads,
-		&d->writes, &d->read_errors, &d->write_errors,
+		&d->writes, &d->read_errors, &d->write_errors, &d->discards,
+		&d->discarded_bytes,
 	};
 
 	strcpy(d->path, "/dev/loop \"7\"\n\xc3\xa9");
 	strcpy(d->type, "loop");
 	d->priority = (int)(next_random() % 32768);
-	d->flags = (unsigned)next_random() & 7;
+	d->flags = (unsigned)next_random() & 15;
+	d->inflight = (unsigned)next_random();
+	fill_latency(&d->read_time);
+	fill_latency(&d->write_time);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		*numbers[i] = next_random();
 }
@@ -51,7 +64,8 @@ fill_object(struct swap_object_stats *o)
 	uint64_t *numbers[] = {
 		&o->id, &o->size_bytes, &o->resident_bytes, &o->swapped_bytes,
 		&o->block_bytes, &o->wired_bytes, &o->poisoned_bytes,
-		&o->reserved_bytes, &o->map_bytes,
+		&o->reserved_bytes, &o->map_bytes, &o->ram_limit_bytes,
+		&o->swap_limit_bytes, &o->pagein_pages, &o->pageout_pages,
 	};
 
 	memset(o->name, 'n', SWAP_NAME_MAX);
@@ -67,6 +81,26 @@ fill_object(struct swap_object_stats *o)
 }
 
 static void
+fill_events(struct swap_stats *s)
+{
+	for (size_t i = 0; i < SWAP_EVENT_KINDS; i++)
+		s->event_counts[i] = next_random();
+	s->nevents = SWAP_EVENT_KINDS;
+	s->events = calloc(s->nevents, sizeof(*s->events));
+	for (size_t i = 0; i < s->nevents; i++) {
+		struct swap_event *e = &s->events[i];
+
+		e->number = i + 1;
+		e->time_usec = next_random();
+		e->kind = (enum swap_event_kind)i;
+		e->object = i % 2 == 0 ? next_random() : 0;
+		e->pid = i % 3 == 0 ? INT32_MAX : 0;
+		strcpy(e->device, i % 2 == 1 ? "/dev/\t\x7f" : "");
+		memset(e->message, 'm', sizeof(e->message) - 1);
+	}
+}
+
+static void
 fill_stats(struct swap_stats *s)
 {
 	uint64_t *numbers[] = {
@@ -74,7 +108,8 @@ fill_stats(struct swap_stats *s)
 		&s->wired_bytes, &s->swapped_bytes, &s->swap_bytes,
 		&s->swap_used_bytes, &s->metadata_bytes, &s->map_bytes,
 		&s->map_limit_bytes, &s->charged_bytes, &s->chargeable_bytes,
-		&s->set_aside_bytes,
+		&s->set_aside_bytes, &s->cache_bytes, &s->nobjects_live,
+		&s->nevents_ever,
 	};
 	uint64_t counters[sizeof(s->counters) / sizeof(uint64_t)];
 
@@ -88,6 +123,12 @@ fill_stats(struct swap_stats *s)
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		counters[i] = next_random();
 	memcpy(&s->counters, counters, sizeof(counters));
+	fill_latency(&s->fault_zero_time);
+	fill_latency(&s->fault_in_time);
+	fill_latency(&s->fault_write_time);
+	fill_events(s);
+	strcpy(s->io, "uring");
+	s->async_writes = 9;
 	s->clients = 3;
 	s->cluster_pages = 32;
 	s->almost_full = true;
@@ -118,6 +159,7 @@ free_stats(struct swap_stats *s)
 	free(s->devices);
 	free(s->objects);
 	free(s->users);
+	free(s->events);
 }
 
 static void
@@ -143,11 +185,14 @@ stats_roundtrip(void **state)
 		assert_memory_equal(a.objects, b.objects,
 				    3 * sizeof(*a.objects));
 		assert_memory_equal(a.users, b.users, 2 * sizeof(*a.users));
+		assert_memory_equal(a.events, b.events,
+				    a.nevents * sizeof(*a.events));
 		free_stats(&a);
 		free_stats(&b);
 		a.devices = b.devices = NULL;
 		a.objects = b.objects = NULL;
 		a.users = b.users = NULL;
+		a.events = b.events = NULL;
 		assert_memory_equal(&a, &b, sizeof(a));
 		free(text);
 		json_decref(json);
@@ -205,6 +250,17 @@ static void
 stats_strict(void **state)
 {
 	struct swap_stats a = { 0 };
+	/* Bytes of no character, cut, too long, a surrogate, beyond the end. */
+	static const char *const bad_utf8[][2] = {
+		{ "/tmp/\xff.swap", "/tmp/?.swap" },
+		{ "\xc3\xa9\xc3", "???" },
+		{ "\xc0\xaf\xe0\x80\xaf", "?????" },
+		{ "\xed\xa0\x80", "???" },
+		{ "\xf4\x90\x80\x80", "????" },
+		{ "\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf" },
+		{ "\xe0\xa0\x80\xed\x9f\xbf", "\xe0\xa0\x80\xed\x9f\xbf" },
+		{ "\xe2\x82 \"\\\x01", "?? \"\\\x01" },
+	};
 	uint32_t uid = 7;
 	json_t *json;
 
@@ -213,8 +269,16 @@ stats_strict(void **state)
 	json = json_from_stats(&a, only_one, &uid);
 	assert_int_equal(json_array_size(json_object_get(json, "objects")), 1);
 	assert_int_equal(json_array_size(json_object_get(json, "users")), 1);
+	/* Root's affairs are not theirs: two of three are about somebody. */
+	assert_int_equal(json_array_size(json_object_get(json, "events")), 5);
 	stats_strict_in(json, json);
 	stats_strict_in(json, json_object_get(json, "counters"));
+	stats_strict_in(json, json_object_get(json, "fault_in_time"));
+	stats_strict_in(json, json_array_get(json_object_get(json, "events"),
+					     0));
+	stats_strict_in(json, json_array_get(json_object_get(json,
+							     "event_counts"),
+					     3));
 	stats_strict_in(json, json_array_get(json_object_get(json, "devices"),
 					     1));
 	stats_strict_in(json, json_array_get(json_object_get(json, "objects"),
@@ -223,11 +287,14 @@ stats_strict(void **state)
 					     0));
 	json_decref(json);
 	/* What is no UTF-8 is shown, too. */
-	strcpy(a.devices[0].path, "/tmp/\xff.swap");
-	json = json_from_device_stats(&a.devices[0]);
-	assert_string_equal(json_string_value(json_object_get(json, "path")),
-			    "/tmp/?.swap");
-	json_decref(json);
+	for (size_t i = 0; i < ARRAY_SIZE(bad_utf8); i++) {
+		strcpy(a.devices[0].path, bad_utf8[i][0]);
+		json = json_from_device_stats(&a.devices[0]);
+		assert_string_equal(json_string_value(json_object_get(json,
+								      "path")),
+				    bad_utf8[i][1]);
+		json_decref(json);
+	}
 	free_stats(&a);
 }
 

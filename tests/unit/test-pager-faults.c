@@ -1004,6 +1004,222 @@ test_signals(void **state)
 	env_end(env);
 }
 
+/* ------------------------------------------------------- streams of faults */
+
+/* Pages of @n steps: read, and compare. */
+static void
+check_steps(const struct area *a, uint64_t first, int64_t step, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		check_pages(a, first + i * (uint64_t)step, 1, 1);
+}
+
+/* Fewer faults than pages, and what was read in vain is told. */
+static void
+test_streams(void **state)
+{
+	static const struct {
+		uint64_t first, n;
+		int64_t	 step;
+	} way[] = {
+		{ 0, 4000, 1 }, { 4000, 4000, -1 }, { 3, 1300, 3 },
+		{ 0, 250, 16 }, { 4095, 120, -33 },
+	};
+	struct env *env = env_new(4 * MIB, 0);
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 40 * MIB);
+	a = area_new(env, 4096, 0);
+	write_pages(&a, 0, 4096, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(way); i++) {
+		struct swap_counters before = totals_of(env).counters, after;
+
+		check_steps(&a, way[i].first, way[i].step, way[i].n);
+		after = totals_of(env).counters;
+		assert_in_range(after.faults_in - before.faults_in, 1,
+				way[i].n / 2);
+		assert_true(after.readahead_pages > before.readahead_pages);
+		assert_true(after.readahead_used > before.readahead_used);
+	}
+	check_pages(&a, 0, 4096, 1);
+	check_blocks(env);
+	area_end(&a);
+	env_end(env);
+}
+
+/* First writes in sequence: several pages at once, within the budget. */
+static void
+test_fill(void **state)
+{
+	struct env *env = env_new(4 * MIB, 0);
+	struct swap_counters counters;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 40 * MIB);
+	a = area_new(env, 4096, 0);
+	watch(env, &a);
+	write_pages(&a, 0, 2048, 1);
+	for (uint64_t i = 0; i < 1024; i++)
+		write_pages(&a, 4095 - i, 1, 1);
+	counters = totals_of(env).counters;
+	assert_in_range(counters.faults_zero, 1, 3072 / 2);
+	check_pages(&a, 0, 2048, 1);
+	check_pages(&a, 3072, 1024, 1);
+	check_budget(env, 4 * MIB);
+	/* What nobody wrote is empty, whether it was put in or not. */
+	check_pages(&a, 2048, 1024, 0);
+	area_end(&a);
+	env_end(env);
+}
+
+/* A block that cannot be read costs its own page only, read ahead or not. */
+static void
+test_read_error_ahead(void **state)
+{
+	struct env *env = env_new(2 * MIB, 0);
+	struct area a, other;
+
+	(void)state;
+	must_attach(env, 0, 20 * MIB);
+	a = area_new(env, 256, 0);
+	other = area_new(env, 1200, 0);
+	write_pages(&a, 0, 256, 1);
+	push_out(&a, 0, 256, &other);
+	object_lock(a.object);
+	fault.read_lo = swapmap_get(a.object->map, 130);
+	object_unlock(a.object);
+	fault.read_hi = fault.read_lo + 1;
+	/* It is read ahead, which nobody need know. */
+	check_pages(&a, 0, 130, 1);
+	assert_int_equal(totals_of(env).counters.poisoned_pages, 0);
+	memset(&fault, 0, sizeof(fault));
+	check_pages(&a, 130, 126, 1);
+	assert_int_equal(totals_of(env).counters.poisoned_pages, 0);
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
+/* Many threads that follow one another: each finds what another has begun. */
+struct follower {
+	const struct area *a;
+	pthread_t	 thread;
+	unsigned	 nth;
+};
+
+static void *
+follower_main(void *arg)
+{
+	const struct follower *me = arg;
+
+	for (uint64_t page = me->nth; page < 2048; page += 1 + me->nth % 2)
+		if (wrong(me->a->mem + page * WORDS, me->a->id, page, 1) > 0)
+			return arg;
+	return NULL;
+}
+
+static void
+test_followers(void **state)
+{
+	struct env *env = env_new(2 * MIB, 0);
+	struct follower f[8];
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 20 * MIB);
+	a = area_new(env, 2048, 0);
+	write_pages(&a, 0, 2048, 1);
+	for (unsigned slow = 0; slow < 2; slow++) {
+		fault.read_slow = 300 * slow;
+		for (unsigned i = 0; i < 8; i++) {
+			f[i] = (struct follower){ .a = &a, .nth = i };
+			pthread_create(&f[i].thread, NULL, follower_main,
+				       &f[i]);
+		}
+		for (unsigned i = 0; i < 8; i++) {
+			void *bad;
+
+			pthread_join(f[i].thread, &bad);
+			assert_null(bad);
+		}
+	}
+	memset(&fault, 0, sizeof(fault));
+	area_end(&a);
+	env_end(env);
+}
+
+/*
+ * One program, and on every core somebody who computes: a fault thread that
+ * takes only what is left over would get nothing.
+ */
+static void *
+burn_main(void *arg)
+{
+	atomic_bool *stop = arg;
+
+	while (!atomic_load(stop))
+		;
+	return NULL;
+}
+
+static void
+test_busy_cores(void **state)
+{
+	struct env *env = env_new(2 * MIB, 0);
+	long ncpu = sysconf(_SC_NPROCESSORS_ONLN);
+	atomic_bool stop = false;
+	pthread_t burner[4];
+	unsigned n = ncpu < 4 ? (unsigned)ncpu : 4;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 20 * MIB);
+	a = area_new(env, 2048, 0);
+	write_pages(&a, 0, 2048, 1);
+	for (unsigned i = 0; i < n; i++)
+		pthread_create(&burner[i], NULL, burn_main, &stop);
+	for (uint64_t i = 0; i < 2048; i++) {
+		uint64_t page = i * 997 % 2048;
+
+		check_pages(&a, page, 1, 1);
+		if (i % 5 == 0)
+			write_pages(&a, page, 1, 1);
+	}
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(burner[i], NULL);
+	check_pages(&a, 0, 2048, 1);
+	area_end(&a);
+	env_end(env);
+}
+
+/* Nothing to do: nobody looks around.  Faults, then rest. */
+static void
+test_rest(void **state)
+{
+	struct env *env = env_new(2 * MIB, 0);
+	struct fault_pool *pool = &env->pager->faults;
+	struct area a;
+
+	(void)state;
+	a = area_new(env, 400, 0);
+	for (unsigned round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < 400; i++) {
+			uint64_t page = i * 97 % 400;
+
+			write_pages(&a, page, 1, round + 1);
+		}
+		check_pages(&a, 0, 400, round + 1);
+		swap_region_release(a.region, 0, 400 * PAGE);
+		while (atomic_load(&pool->watching))
+			usleep(1000);
+	}
+	area_end(&a);
+	env_end(env);
+}
+
 /* -------------------------------------------------------------------- main */
 
 int
@@ -1035,6 +1251,12 @@ main(int argc, char **argv)
 		TEST(kernel_refuses),
 		TEST(blocking_uffd),
 		TEST(signals),
+		TEST(streams),
+		TEST(fill),
+		TEST(read_error_ahead),
+		TEST(followers),
+		TEST(busy_cores),
+		TEST(rest),
 	};
 
 	if (argc > 1)
