@@ -420,8 +420,10 @@ void
 pageout_reap(struct pageout *po, bool wait)
 {
 	aio_reap(po->aio);
-	if (wait && po->ended == NULL)
+	if (wait && po->ended == NULL) {
 		aio_wait(po->aio, WAIT_USEC);
+		space_watch(&po->core->space);
+	}
 	while (po->ended != NULL) {
 		struct pageout_write *w = po->ended;
 
