@@ -2,14 +2,15 @@
 /*
  * swapctl off - page back what devices hold, and detach them
  *
- * The swapd does the work and reports about ten times a second.  To stop it
- * is to close the connection: the swapd then puts the device back into
- * service.  So an interrupt (Ctrl-C) is taken as a descriptor, which ends the
- * call at once even if the swapd is stuck; from then on a second one ends
- * swapctl the ordinary way, with the same result for the device.
+ * The swapd does the work, for all devices together, and reports about ten
+ * times a second.  To stop it is to close the connection: the swapd then puts
+ * the devices back into service.  So an interrupt (Ctrl-C) is taken as a
+ * descriptor, which ends the call at once even if the swapd is stuck; from then
+ * on a second one ends swapctl the ordinary way, with the same result for the
+ * devices.
  *
- * With -a, one device that cannot be turned off does not keep the others from
- * it (FreeBSD swap_pager.c, swapoff_all).
+ * One device that cannot be turned off does not keep the others from it
+ * (FreeBSD swap_pager.c, swapoff_all).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -33,10 +34,23 @@
 #define RESTORE_WAIT_MSEC	3000
 #define RESTORE_POLL_MSEC	50
 
+/* A device to be turned off. */
+struct target {
+	char		*name;		/* ours; NULL: left out */
+	struct progress	 progress;
+	bool		 finished;	/* the swapd has said what became of it */
+	struct swap_error error;	/* code 0: it is off */
+};
+
 /* One "swapctl off". */
 struct off {
 	const struct invocation	*inv;
 	struct interrupt	 interrupt;
+	struct target		*target;
+	size_t			 n;
+	uint64_t		 page;		/* bytes */
+	struct progress		 sum;		/* of all; what is drawn */
+	char			 title[32];	/* of that */
 };
 
 static uint64_t
@@ -47,20 +61,52 @@ member_u64(const json_t *reply, const char *key)
 	return value > 0 ? (uint64_t)value : 0;
 }
 
+/* What the swapd says of one device. */
+static void
+target_update(struct target *target, const json_t *report)
+{
+	const char *message = json_string_value(json_object_get(report,
+								"message"));
+	const struct swap_progress progress = {
+		.done_bytes = member_u64(report, "done_bytes"),
+		.total_bytes = member_u64(report, "total_bytes"),
+		.elapsed_usec = member_u64(report, "elapsed_usec"),
+	};
+
+	progress_update(&target->progress, &progress);
+	target->finished = json_is_true(json_object_get(report, "finished"));
+	target->error.code = (int)json_integer_value(json_object_get(report,
+								     "errno"));
+	format_cut(target->error.message, sizeof(target->error.message), "%s",
+		   message != NULL ? message : "");
+}
+
 /* One report of the swapd; the last is the result and not drawn. */
 static int
 on_report(void *arg, json_t *reply, bool continues)
 {
-	struct progress *progress = arg;
-	const struct swap_progress report = {
-		.done_bytes = member_u64(reply, "done_bytes"),
-		.total_bytes = member_u64(reply, "total_bytes"),
-		.elapsed_usec = member_u64(reply, "elapsed_usec"),
-	};
+	const json_t *list = json_object_get(reply, "devices");
+	struct off *off = arg;
+	struct swap_progress sum = { 0 };
+	size_t at = 0;
 
-	progress_update(progress, &report);
+	for (size_t i = 0; i < off->n; i++) {
+		struct target *target = &off->target[i];
+		const struct swap_progress *last = &target->progress.last;
+
+		if (target->name == NULL)
+			continue;
+		target_update(target, json_array_get(list, at++));
+		sum.elapsed_usec = max_u64(sum.elapsed_usec,
+					   last->elapsed_usec);
+		if (target->error.code != 0)
+			continue;
+		sum.done_bytes += last->done_bytes;
+		sum.total_bytes += last->total_bytes;
+	}
+	progress_update(&off->sum, &sum);
 	if (continues)
-		progress_draw(progress);
+		progress_draw(&off->sum);
 	return 0;
 }
 
@@ -146,77 +192,151 @@ say_off(const char *name, const struct swap_progress *last,
 	       pages, size, sec, rate);
 }
 
-static int
-call_off(struct swap_client *client, struct progress *progress,
-	 struct swap_error *error)
+/* The names; those that cannot be sent fail here.  NULL: there are none. */
+static json_t *
+call_names(struct off *off)
 {
-	json_t *params = json_pack("{s:s}", "device", progress->device);
+	json_t *names = json_array();
 
-	if (params == NULL)
-		return error_set(error, -EINVAL, "%s: the name is not UTF-8; "
-				 "reach the device by another path",
-				 progress->device);
-	return client_call_more(client, "Off", params, on_report, progress,
-				error);
+	for (size_t i = 0; i < off->n; i++) {
+		struct target *target = &off->target[i];
+
+		if (target->name == NULL ||
+		    json_array_append_new(names,
+					  json_string(target->name)) == 0)
+			continue;
+		say_failure("%s: the name is not UTF-8; reach the device by "
+			    "another path", target->name);
+		free(target->name);
+		target->name = NULL;
+	}
+	if (json_array_size(names) > 0)
+		return names;
+	json_decref(names);
+	return NULL;
 }
 
-/* Turn one device off.  Its own connection: closing it is what stops it. */
+/* The call has failed for all; what is known of a target is kept. */
+static void
+call_failed(struct off *off, int r, const struct swap_error *error)
+{
+	for (size_t i = 0; i < off->n; i++) {
+		struct target *target = &off->target[i];
+
+		if (target->name == NULL || target->finished)
+			continue;
+		target->error = *error;
+		target->error.code = r;
+	}
+}
+
+/* Tell what became of one. */
 static int
-off_connected(struct off *off, const char *name, uint64_t page)
+say_target(struct off *off, struct target *target, bool stopped)
+{
+	int status = EXIT_OK;
+
+	if (stopped && !target->finished)
+		status = say_stopped(off->inv, target->name,
+				     &target->progress.last, &target->error);
+	else if (target->error.code < 0)
+		status = say_error(target->name, &target->error,
+				   target->error.code);
+	if (off->inv->json)
+		say_result(target->name, &target->error, target->error.code,
+			   &target->progress.last);
+	else if (status == EXIT_OK)
+		say_off(target->name, &target->progress.last, off->page);
+	return status;
+}
+
+static int
+say_targets(struct off *off, bool stopped)
+{
+	const char *said = NULL;
+	int status = EXIT_OK;
+
+	for (size_t i = 0; i < off->n; i++) {
+		struct target *target = &off->target[i];
+		bool same = said != NULL && !target->finished && !stopped &&
+			    strcmp(said, target->error.message) == 0;
+
+		/* One sentence about all of them is enough. */
+		if (target->name == NULL || (same && !off->inv->json))
+			continue;
+		if (say_target(off, target, stopped) != EXIT_OK)
+			status = EXIT_FAILED;
+		if (!target->finished && target->error.message[0] != '\0')
+			said = target->error.message;
+	}
+	return status;
+}
+
+/* Its own connection: closing it is what stops it. */
+static int
+off_connected(struct off *off, json_t *names)
 {
 	struct swap_error error = { 0 };
-	struct progress progress;
 	struct swap_client *client;
 	int r, status;
 
 	interrupt_block(&off->interrupt, false);
 	status = reach_connect(off->inv, &client);
 	interrupt_block(&off->interrupt, true);
-	if (status != EXIT_OK)
+	if (status != EXIT_OK) {
+		json_decref(names);
 		return status;
-	client_interrupt_fd(client, off->interrupt.fd);
-	progress_init(&progress, name, page);
-	r = call_off(client, &progress, &error);
-	progress_erase(&progress);
-	swap_client_close(client);
-	if (r < 0 && interrupt_taken(&off->interrupt)) {
-		r = -EINTR;
-		status = say_stopped(off->inv, name, &progress.last, &error);
-	} else if (r < 0) {
-		status = say_error(name, &error, r);
 	}
-	if (off->inv->json)
-		say_result(name, &error, r, &progress.last);
-	else if (r >= 0)
-		say_off(name, &progress.last, page);
-	return status;
-}
-
-static int
-off_device(struct off *off, const char *typed, uint64_t page)
-{
-	char *name;
-	int r;
-
-	if (typed[0] == '\0')
-		return say_misuse(off->inv, "the name of a device is empty");
-	r = device_name_absolute(typed, &name);
+	client_interrupt_fd(client, off->interrupt.fd);
+	r = client_call_more(client, "Off", json_pack("{s:o}", "devices",
+						      names),
+			     on_report, off, &error);
+	progress_erase(&off->sum);
+	swap_client_close(client);
 	if (r < 0)
-		return say_failure("%s: %s", typed, strerror(-r));
-	r = off_connected(off, name, page);
-	free(name);
-	/* Each line as it comes, whoever reads. */
-	fflush(stdout);
-	return r;
+		call_failed(off, r, &error);
+	return say_targets(off, r < 0 && interrupt_taken(&off->interrupt));
 }
 
-/* An interrupt between two devices leaves the rest alone, and is told. */
+/* Turn off what the targets name. */
 static int
-say_left(size_t nleft)
+off_targets(struct off *off)
 {
-	return say_failure("stopped; %zu %s left as %s", nleft,
-			   nleft == 1 ? "device was" : "devices were",
-			   nleft == 1 ? "it was" : "they were");
+	json_t *names = call_names(off);
+	size_t n = json_array_size(names);
+	int status = EXIT_OK, r;
+
+	if (n > 1)
+		format_cut(off->title, sizeof(off->title), "%zu devices", n);
+	for (size_t i = 0; i < off->n; i++)
+		if (off->target[i].name == NULL)
+			status = EXIT_FAILED;
+		else
+			progress_init(&off->sum, n > 1 ? off->title :
+				      off->target[i].name, off->page);
+	if (names == NULL)
+		return status;
+	for (size_t i = 0; i < off->n; i++)
+		progress_init(&off->target[i].progress, off->target[i].name,
+			      off->page);
+	r = off_connected(off, names);
+	return r != EXIT_OK ? r : status;
+}
+
+static int
+targets_make(struct off *off, size_t n)
+{
+	off->n = n;
+	off->target = calloc(n, sizeof(*off->target));
+	return off->target != NULL ? EXIT_OK : say_no_memory();
+}
+
+static void
+targets_free(struct off *off)
+{
+	for (size_t i = 0; i < off->n; i++)
+		free(off->target[i].name);
+	free(off->target);
 }
 
 static int
@@ -227,35 +347,44 @@ off_all(struct off *off)
 
 	if (status != EXIT_OK)
 		return status;
+	off->page = stats.page_bytes;
 	if (stats.ndevices == 0 && !off->inv->json)
 		puts("no swap devices configured");
-	for (size_t i = 0; i < stats.ndevices; i++) {
-		if (interrupt_taken(&off->interrupt)) {
-			status = say_left(stats.ndevices - i);
-			break;
-		}
-		if (off_device(off, stats.devices[i].path,
-			       stats.page_bytes) != EXIT_OK)
-			status = EXIT_FAILED;
+	if (stats.ndevices > 0)
+		status = targets_make(off, stats.ndevices);
+	for (size_t i = 0; status == EXIT_OK && i < off->n; i++) {
+		off->target[i].name = strdup(stats.devices[i].path);
+		if (off->target[i].name == NULL)
+			status = say_no_memory();
 	}
 	swap_stats_clear(&stats);
+	if (status == EXIT_OK && off->n > 0)
+		status = off_targets(off);
+	targets_free(off);
 	return status;
 }
 
 static int
-off_named(struct off *off, int n, char **names)
+off_named(struct off *off, size_t n, char **names)
 {
-	int status = EXIT_OK, r;
+	int status;
 
-	for (int i = 0; i < n; i++) {
-		if (interrupt_taken(&off->interrupt))
-			return say_left((size_t)(n - i));
-		r = off_device(off, names[i], page_bytes());
-		if (r == EXIT_MISUSED)
-			return r;
-		if (r != EXIT_OK)
-			status = r;
+	for (size_t i = 0; i < n; i++)
+		if (names[i][0] == '\0')
+			return say_misuse(off->inv, "the name of a device is "
+					  "empty");
+	off->page = page_bytes();
+	status = targets_make(off, n);
+	if (status != EXIT_OK)
+		return status;
+	for (size_t i = 0; i < n; i++) {
+		int r = device_name_absolute(names[i], &off->target[i].name);
+
+		if (r < 0)
+			say_failure("%s: %s", names[i], strerror(-r));
 	}
+	status = off_targets(off);
+	targets_free(off);
 	return status;
 }
 
@@ -290,7 +419,7 @@ run_off(struct invocation *inv, int argc, char **argv)
 	if (all)
 		r = off_all(&off);
 	else
-		r = off_named(&off, argc - optind, argv + optind);
+		r = off_named(&off, (size_t)(argc - optind), argv + optind);
 	interrupt_end(&off.interrupt);
 	return r;
 }
@@ -303,7 +432,7 @@ const struct command cmd_off = {
 	"  DEVICE             a path, LABEL=, UUID=, PARTLABEL= or PARTUUID=\n"
 	"  -a, --all          every device of the pager\n"
 	"\n"
-	"Ctrl-C stops it: the device goes back into service.",
+	"Ctrl-C stops it: the devices go back into service.",
 	.run = run_off,
 	.run_kernel = kernel_run_off,
 	.kernel_synopsis = "DEVICE... | -a [--dry-run] [--force]\n"

@@ -17,15 +17,17 @@ struct on_options {
 	int64_t		priority;
 	uint64_t	create_bytes;	/* 0: the file is there already */
 	bool		force;
+	const char	*discard;	/* as method On has it; NULL: no */
 };
 
 static json_t *
 on_params(const char *name, const struct on_options *options)
 {
-	return json_pack("{s:s, s:I, s:I, s:b}", "device", name,
+	return json_pack("{s:s, s:I, s:I, s:b, s:s*}", "device", name,
 			 "priority", (json_int_t)options->priority,
 			 "create_bytes", (json_int_t)options->create_bytes,
-			 "force", (int)options->force);
+			 "force", (int)options->force,
+			 "discard", options->discard);
 }
 
 /* Attach @name; 0, or the failure with its sentence in @error. */
@@ -66,6 +68,17 @@ on_device(const struct invocation *inv, struct swap_client *client,
 }
 
 static int
+set_discard(const struct invocation *inv, struct on_options *options)
+{
+	options->discard = optarg != NULL ? optarg : "both";
+	if (optarg != NULL && strcmp(optarg, "once") != 0 &&
+	    strcmp(optarg, "pages") != 0)
+		return say_misuse(inv, "--discard '%s' is neither 'once' nor "
+				  "'pages'", optarg);
+	return COMMAND_GOES_ON;
+}
+
+static int
 on_option(struct invocation *inv, int option, char **argv,
 	  struct on_options *options)
 {
@@ -88,6 +101,8 @@ on_option(struct invocation *inv, int option, char **argv,
 			return say_misuse(inv, "'%s' is not the size of a "
 					  "file; say 512M or 4G", optarg);
 		return COMMAND_GOES_ON;
+	case 'd':
+		return set_discard(inv, options);
 	case 'f':
 		options->force = true;
 		return COMMAND_GOES_ON;
@@ -102,6 +117,7 @@ run_on(struct invocation *inv, int argc, char **argv)
 	static const struct option long_options[] = {
 		{ "priority", required_argument, NULL, 'P' },
 		{ "create", required_argument, NULL, 'c' },
+		{ "discard", optional_argument, NULL, 'd' },
 		{ "force", no_argument, NULL, 'f' },
 		COMMAND_OPTIONS,
 	};
@@ -132,12 +148,15 @@ run_on(struct invocation *inv, int argc, char **argv)
 const struct command cmd_on = {
 	.name = "on",
 	.synopsis = "DEVICE... [--priority N] [--create SIZE]\n"
-		    "               [--force]",
+		    "               [--discard[=once|pages]] [--force]",
 	.summary = "Attach files, loop devices or block devices as swap space",
 	.help =
 	"  DEVICE             a path, LABEL=, UUID=, PARTLABEL= or PARTUUID=\n"
 	"      --priority N   0 to 32767, higher is used first (default 0)\n"
 	"      --create SIZE  make a file of this size: 512M, 4G\n"
+	"      --discard      tell the device what is free: all of it now, and\n"
+	"                     blocks when they become free; =once, =pages: one\n"
+	"                     of these\n"
 	"  -f, --force        attach a device that carries data; it is lost",
 	.run = run_on,
 	.run_kernel = kernel_run_on,

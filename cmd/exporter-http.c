@@ -20,6 +20,7 @@
  *	each form of it is written once and shared, however many ask.
  *  H5	At most WAITING_MAX requests wait for a picture; more are told to come
  *	back.
+ *  H6	The kernel's buffers for a connection are small (exporter-listen.c).
  *
  * Locks: http.lock guards the list of connections and who waits.  It is taken
  * before those of the gatherer and of libmicrohttpd.  Suspending is done with
@@ -42,10 +43,14 @@
 #include "ipc/openmetrics.h"
 #include "util.h"
 
-#define CONNECTIONS_MAX	64u
+/*
+ * So many that, where thousands a second come, a client has some tens of
+ * milliseconds to send its request before it is the oldest.
+ */
+#define CONNECTIONS_MAX	512u
 /* Room in libmicrohttpd for those that are being closed. */
-#define CONNECTIONS_ROOM (CONNECTIONS_MAX + 64u)
-#define WAITING_MAX	48u
+#define CONNECTIONS_ROOM (CONNECTIONS_MAX + 128u)
+#define WAITING_MAX	256u
 #define IDLE_SEC	5u
 #define REQUEST_BYTES	((size_t)16384)
 /* Rounds that a request waits for: with nothing cached, it may see two. */

@@ -169,6 +169,7 @@ device_flag_words(const struct swap_device_stats *device, char *buf,
 		{ SWAP_DEVICE_CLOSING, "closing" },
 		{ SWAP_DEVICE_DEGRADED, "degraded" },
 		{ SWAP_DEVICE_GONE, "gone" },
+		{ SWAP_DEVICE_DISCARDS, "discards" },
 	};
 	size_t at = 0;
 

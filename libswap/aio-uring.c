@@ -2,16 +2,19 @@
 /*
  * Transfers by io_uring.
  *
- * The ring is made for one thread (IORING_SETUP_SINGLE_ISSUER), which does the
- * kernel's part of a completion when it enters the kernel anyway, or sleeps
- * there (IORING_SETUP_COOP_TASKRUN): no interrupt between processors.  Until
- * then the kernel says in the ring's memory that there is something to do
- * (IORING_SETUP_TASKRUN_FLAG), so looking costs two loads, and entering the
- * kernel happens only where it has something for us.  Putting it off further
- * (IORING_SETUP_DEFER_TASKRUN) would not do: who sleeps in poll(2) on the ring
- * then is not woken.  The ring starts disabled, and belongs to the thread that
- * enables it by its first transfer.  A kernel that does not know all of this
- * gets a plain ring.
+ * The ring is made for one thread (IORING_SETUP_SINGLE_ISSUER).  What the kernel
+ * has to do for a completion it does when this thread enters it anyway
+ * (IORING_SETUP_COOP_TASKRUN): no interrupt between processors stops a thread
+ * that is looking by itself.  Until then the kernel says in the ring's memory
+ * that there is something to do (IORING_SETUP_TASKRUN_FLAG), so looking costs
+ * two loads, and entering the kernel happens only where it has something for us.
+ * A thread that sleeps in epoll_wait(2) is woken: either the ring's descriptor
+ * is readable, or the call is interrupted (EINTR) and it will be.  With
+ * IORING_SETUP_DEFER_TASKRUN, which is meant for the same, it would not be woken
+ * at all (Linux 6.18), and gained nothing that could be measured.
+ *
+ * The ring starts disabled, and belongs to the thread that enables it by its
+ * first transfer.  A kernel that does not know all of this gets a plain ring.
  *
  *	U1  A transfer has one entry in the submission queue, and one in the
  *	    completion queue.  At most depth are with us, and the queues hold

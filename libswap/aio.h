@@ -72,8 +72,10 @@ unsigned aio_reap(struct aio *aio);
  * once where nothing is in flight, and maybe early, with 0, after a signal.
  */
 unsigned aio_wait(struct aio *aio, uint64_t usec);
-/* Readable (epoll, level-triggered) while something has ended and not been
- * reaped. */
+/*
+ * Readable (epoll, level-triggered) while something has ended and not been
+ * reaped.  To the owner, waiting for it can end with EINTR: reap then, too.
+ */
 int aio_fd(const struct aio *aio);
 unsigned aio_inflight(const struct aio *aio);
 

@@ -20,12 +20,18 @@
 #include "compiler.h"
 #include "util.h"
 
+/*
+ * Most pages of a low mark.  Free pages are a waste but for what is needed while
+ * page-out wakes up and its first writes end: some milliseconds.
+ */
+#define LOW_MAX		1024u
+
 /* Locked, or nobody else knows it yet. */
 static void
 set_marks(struct budget *b, uint64_t limit)
 {
-	uint64_t low = max_u64(limit / 32, min_u64(2 * (uint64_t)b->cluster,
-						   limit / 8));
+	uint64_t low = max_u64(min_u64(limit / 32, LOW_MAX),
+			       min_u64(2 * (uint64_t)b->cluster, limit / 8));
 
 	atomic_store(&b->low, low);
 	atomic_store(&b->high, 2 * low);

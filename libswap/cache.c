@@ -26,10 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "util.h"
 
-#define FRAMES_MIN	32u
+#define RAM_PART	16u	/* of RAM is for frames, */
+#define FRAMES_MIN	32u	/* but not less than this, */
+#define FRAMES_MANY	16384u	/* and not more than this */
 #define NO_FRAME	UINT32_MAX
 
 enum state {
@@ -200,9 +203,12 @@ cache_fini(struct cache *cache)
 uint32_t
 cache_size_for(uint64_t ram_pages)
 {
-	uint64_t n = ram_pages / 16;
+	long all = sysconf(_SC_PHYS_PAGES);
+	uint64_t pages = all > 0 ? min_u64(ram_pages, (uint64_t)all) :
+				   ram_pages;
 
-	return (uint32_t)min_u64(max_u64(n, FRAMES_MIN), CACHE_FRAMES_MAX);
+	return (uint32_t)min_u64(max_u64(pages / RAM_PART, FRAMES_MIN),
+				 FRAMES_MANY);
 }
 
 uint32_t

@@ -129,11 +129,20 @@ block_gone(int fd)
 	return ioctl(fd, BLKGETSIZE64, &bytes) < 0 || bytes == 0;
 }
 
+static int
+block_discard(int fd, uint64_t offset, uint64_t bytes)
+{
+	uint64_t range[2] = { offset, bytes };
+
+	return ioctl(fd, BLKDISCARD, range) < 0 ? -errno : 0;
+}
+
 const struct device_ops device_block_ops = {
 	.type = "block",
 	.check = block_check,
 	.identify = block_identify,
 	.gone = block_gone,
+	.discard = block_discard,
 };
 
 /* ------------------------------------------------------------ loop devices */
@@ -200,6 +209,7 @@ const struct device_ops device_loop_ops = {
 	.check = loop_check,
 	.identify = loop_identify,
 	.gone = block_gone,
+	.discard = block_discard,
 };
 
 /*

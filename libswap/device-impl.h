@@ -16,6 +16,9 @@
 /* Buffered writes that go on by themselves, at once. */
 #define DEVICE_PAIRS	8u
 
+/* A transfer that takes longer is slow. */
+#define DEVICE_SLOW_NSEC	UINT64_C(20000000000)
+
 /*
  * Locks: (c) constant after device_open()
  *	  (l) lock
@@ -38,7 +41,10 @@ struct device {
 	void			*gone_arg;	/* (c) */
 	pthread_mutex_t		 lock;
 	pthread_cond_t		 idle;		/* inflight became 0 */
-	uint64_t		 inflight;	/* (l) */
+	uint64_t		 inflight;	/* (l) discards too */
+	struct device_wait	*oldest, *newest; /* (l) transfers in flight */
+	uint64_t		 slow_nsec;	/* (c) DEVICE_SLOW_NSEC */
+	_Atomic unsigned	 discard;	/* (a) SWAP_DEVICE_DISCARD_* */
 	pthread_mutex_t		 sync;		/* one buffered write a time */
 	int			 pair_fd[DEVICE_PAIRS];	/* (c) -1: none */
 	_Atomic unsigned	 pairs_free;	/* (a) bits of these */

@@ -17,12 +17,20 @@
  * failure of one write may be told to several; none is told less than the
  * truth.
  *
+ * Discarding tells a block device that what some blocks hold is not needed any
+ * more.  A flash disk then has less to move about, and a loop device makes
+ * holes in the file under it.  A regular file could be given holes too, but a
+ * write into one allocates, and fails when the disk is full: paging something
+ * out is done when things run out, and must not depend on that.  So a file is
+ * left alone; for a loop device whoever asks for it has decided.
+ *
  * Costs: one mutex taken twice, two readings of the clock and one system call a
  * transfer.  No allocation.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "device-impl.h"
@@ -60,24 +68,80 @@ device_orphaned(const struct device *device)
 	return atomic_load(&device->orphaned);
 }
 
+/* Locked. */
+static void
+wait_add(struct device *device, struct device_wait *wait)
+{
+	wait->next = NULL;
+	wait->prev = device->newest;
+	wait->told = false;
+	if (device->newest != NULL)
+		device->newest->next = wait;
+	else
+		device->oldest = wait;
+	device->newest = wait;
+}
+
+/* Locked. */
+static void
+wait_remove(struct device *device, struct device_wait *wait)
+{
+	if (wait->prev != NULL)
+		wait->prev->next = wait->next;
+	else
+		device->oldest = wait->next;
+	if (wait->next != NULL)
+		wait->next->prev = wait->prev;
+	else
+		device->newest = wait->prev;
+}
+
 static int
-io_begin(struct device *device, uint64_t first, uint64_t block, uint64_t n)
+io_begin(struct device *device, uint64_t first, uint64_t block, uint64_t n,
+	 struct device_wait *wait)
 {
 	int rc = 0;
 
 	if (n == 0 || block < first || block >= device->nblocks ||
 	    n > device->nblocks - block)
 		return -EINVAL;
+	wait->start_nsec = now_nsec();
 	pthread_mutex_lock(&device->lock);
 	if (atomic_load(&device->orphaned)) {
 		rc = -ENXIO;
 	} else {
 		device->inflight++;
+		wait_add(device, wait);
 		atomic_fetch_add_explicit(&device->counters.inflight, 1,
 					  memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&device->lock);
 	return rc;
+}
+
+unsigned
+device_slow(struct device *device, uint64_t *ret_nsec)
+{
+	const struct device_wait *first = NULL;
+	struct device_wait *wait;
+	uint64_t now;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&device->lock);
+	now = now_nsec();
+	for (wait = device->oldest; wait != NULL; wait = wait->next) {
+		if (now - wait->start_nsec <= device->slow_nsec)
+			break;
+		if (wait->told)
+			continue;
+		wait->told = true;
+		if (n++ == 0)
+			first = wait;
+	}
+	if (first != NULL)
+		*ret_nsec = now - first->start_nsec;
+	pthread_mutex_unlock(&device->lock);
+	return n;
 }
 
 /* What the failure of a transfer means: has the device gone? */
@@ -93,25 +157,32 @@ io_settle(struct device *device, int rc)
 
 /* The last touch of the device: it may be freed as soon as this is done. */
 static void
-io_end(struct device *device)
+io_end(struct device *device, struct device_wait *wait)
 {
+	pthread_mutex_lock(&device->lock);
+	wait_remove(device, wait);
 	atomic_fetch_sub_explicit(&device->counters.inflight, 1,
 				  memory_order_relaxed);
-	pthread_mutex_lock(&device->lock);
 	if (--device->inflight == 0)
 		pthread_cond_broadcast(&device->idle);
 	pthread_mutex_unlock(&device->lock);
 }
 
 static void
+count_up(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void
 count(_Atomic uint64_t *operations, _Atomic uint64_t *bytes,
       _Atomic uint64_t *errors, uint64_t nbytes, int rc)
 {
-	atomic_fetch_add_explicit(operations, 1, memory_order_relaxed);
+	count_up(operations, 1);
 	if (rc == 0)
-		atomic_fetch_add_explicit(bytes, nbytes, memory_order_relaxed);
+		count_up(bytes, nbytes);
 	else
-		atomic_fetch_add_explicit(errors, 1, memory_order_relaxed);
+		count_up(errors, 1);
 }
 
 static void
@@ -163,16 +234,16 @@ first_block(bool write)
 /* All that is done once the kernel has spoken.  The device may go then. */
 static int
 io_finish(struct device *device, bool write, off_t offset, size_t len,
-	  uint64_t start_nsec, int rc)
+	  struct device_wait *wait, int rc)
 {
 	struct latency *time = write ? &device->counters.write_time :
 				       &device->counters.read_time;
 
-	latency_count(time, now_nsec() - start_nsec);
+	latency_count(time, now_nsec() - wait->start_nsec);
 	drop_cached(device, offset, len);
 	rc = io_settle(device, rc);
 	count_transfer(device, write, len, rc);
-	io_end(device);
+	io_end(device, wait);
 	return rc;
 }
 
@@ -185,17 +256,16 @@ transfer(struct device *device, bool write, uint64_t block, void *buf,
 {
 	size_t len = (size_t)(n << page_shift());
 	off_t offset = (off_t)(block << page_shift());
-	int rc = io_begin(device, first_block(write), block, n);
-	uint64_t start;
+	struct device_wait wait;
+	int rc = io_begin(device, first_block(write), block, n, &wait);
 
 	if (rc < 0) {
 		count_transfer(device, write, len, rc);
 		return rc;
 	}
-	start = now_nsec();
 	rc = write ? write_blocks(device, buf, len, offset) :
 		     pread_full(device->fd, buf, len, offset);
-	return io_finish(device, write, offset, len, start, rc);
+	return io_finish(device, write, offset, len, &wait, rc);
 }
 
 int
@@ -245,7 +315,7 @@ start_finish(struct device_io *io, int rc)
 	if (io->pair != NO_PAIR)
 		pair_give(io->device, io->pair);
 	rc = io_finish(io->device, io->write, request->offset, request->len,
-		       io->start_nsec, rc);
+		       &io->wait, rc);
 	io->done(io, rc);
 }
 
@@ -269,7 +339,8 @@ device_start(struct device *device, struct aio *aio, struct device_io *io)
 {
 	struct aio_request *request = &io->request;
 	uint64_t block = io->block - io->base;
-	int rc = io_begin(device, first_block(io->write), block, io->n);
+	int rc = io_begin(device, first_block(io->write), block, io->n,
+			  &io->wait);
 
 	if (rc < 0) {
 		count_transfer(device, io->write, io->n << page_shift(), rc);
@@ -278,7 +349,6 @@ device_start(struct device *device, struct aio *aio, struct device_io *io)
 	}
 	io->device = device;
 	io->aio = aio;
-	io->start_nsec = now_nsec();
 	io->pair = io->write && !device->direct ? pair_take(device) : NO_PAIR;
 	*request = (struct aio_request){
 		.fd = io->pair != NO_PAIR ? device->pair_fd[io->pair] :
@@ -294,4 +364,77 @@ device_start(struct device *device, struct aio *aio, struct device_io *io)
 					      request->offset));
 	else
 		aio_start(aio, request);
+}
+
+/* ----------------------------------------------------------------- discard */
+
+/* At once, so that a device that disappears meanwhile is soon noticed. */
+#define DISCARD_BYTES	(UINT64_C(1) << 30)
+/* To find out whether it can. */
+#define TRY_BYTES	(UINT64_C(1) << 20)
+
+static void
+discard_failed(struct device *device, int rc)
+{
+	if (atomic_exchange(&device->discard, 0) == 0)
+		return;
+	if (rc == -EOPNOTSUPP)
+		log_write(device->log, SWAP_LOG_NOTICE,
+			  "%s: cannot discard; used without", device->path);
+	else
+		log_write(device->log, SWAP_LOG_WARNING,
+			  "%s: discarding has failed (%s); used without from "
+			  "now on", device->path, strerror(-rc));
+}
+
+static int
+discard(struct device *device, uint64_t block, uint64_t n)
+{
+	struct device_wait wait;
+	int rc = io_begin(device, first_block(true), block, n, &wait);
+
+	if (rc < 0)
+		return rc;
+	rc = device->ops->discard(device->fd, block << page_shift(),
+				  n << page_shift());
+	if (rc == 0) {
+		count_up(&device->counters.discards, 1);
+		count_up(&device->counters.discarded_bytes, n << page_shift());
+	} else {
+		discard_failed(device, rc);
+		rc = io_settle(device, rc);
+	}
+	io_end(device, &wait);
+	return rc;
+}
+
+bool
+device_discards(const struct device *device)
+{
+	return (atomic_load(&device->discard) &
+		SWAP_DEVICE_DISCARD_PAGES) != 0;
+}
+
+void
+device_discard(struct device *device, uint64_t block, uint64_t n)
+{
+	if (device_discards(device))
+		(void)discard(device, block, n);
+}
+
+void
+device_discard_first(struct device *device)
+{
+	bool all = atomic_load(&device->discard) & SWAP_DEVICE_DISCARD_ONCE;
+	uint64_t most = (all ? DISCARD_BYTES : TRY_BYTES) >> page_shift();
+	uint64_t at = first_block(true), n;
+
+	if (atomic_load(&device->discard) == 0)
+		return;
+	do {
+		n = min_u64(most, device->nblocks - at);
+		if (discard(device, at, n) < 0)
+			return;
+		at += n;
+	} while (all && at < device->nblocks);
 }

@@ -40,6 +40,8 @@ _Static_assert(DEVICE_BLOCKS_MAX <= BLIST_BLOCKS_MAX,
 
 static const struct log no_log = { .fn = NULL };
 
+#define DISCARD_FLAGS	(SWAP_DEVICE_DISCARD_ONCE | SWAP_DEVICE_DISCARD_PAGES)
+
 /* Reopens a descriptor as a file of its own. */
 #define SELF_FD		"/proc/self/fd/%d"
 
@@ -112,7 +114,7 @@ check_options(const char *spec, const struct swap_device_options *options,
 				 "range; give one from %d to %d", spec,
 				 options->priority, SWAP_PRIORITY_MIN,
 				 SWAP_PRIORITY_MAX);
-	if ((options->flags & ~SWAP_DEVICE_FORCE) != 0)
+	if ((options->flags & ~(SWAP_DEVICE_FORCE | DISCARD_FLAGS)) != 0)
 		return error_set(error, -EINVAL, "%s: unknown flags 0x%x",
 				 spec, options->flags);
 	if (options->create_bytes != 0 && probe_is_tag(spec))
@@ -307,6 +309,21 @@ device_prime(struct device *device, struct swap_error *error)
 	return 0;
 }
 
+/* What there is to discard, if anything. */
+static void
+choose_discard(struct device *device, unsigned flags)
+{
+	flags &= DISCARD_FLAGS;
+	if (flags != 0 && device->ops->discard == NULL) {
+		flags = 0;
+		log_write(device->log, SWAP_LOG_NOTICE,
+			  "%s: a file is not discarded: a write into the hole "
+			  "could fail when the disk is full; used without",
+			  device->path);
+	}
+	device->discard = flags;
+}
+
 static int
 device_examine(struct device *device, unsigned flags, struct swap_error *error)
 {
@@ -330,7 +347,10 @@ device_examine(struct device *device, unsigned flags, struct swap_error *error)
 		if (rc < 0)
 			return rc;
 	}
-	return device_prime(device, error);
+	rc = device_prime(device, error);
+	if (rc == 0)
+		choose_discard(device, flags);
+	return rc;
 }
 
 static void
@@ -360,6 +380,7 @@ device_new(const char *spec, int priority, const struct log *log)
 	memset(device->pair_fd, -1, sizeof(device->pair_fd));
 	device->priority = priority;
 	device->log = log != NULL ? log : &no_log;
+	device->slow_nsec = DEVICE_SLOW_NSEC;
 	pthread_mutex_init(&device->lock, NULL);
 	pthread_mutex_init(&device->sync, NULL);
 	pthread_cond_init(&device->idle, NULL);

@@ -53,6 +53,15 @@ struct device_ops {
 	int (*identify)(int fd, struct device_identity *identity);
 	/* After a failed transfer: has the device disappeared? */
 	bool (*gone)(int fd);
+	/* Forget what is there.  NULL: never. */
+	int (*discard)(int fd, uint64_t offset, uint64_t bytes);
+};
+
+/* A transfer in flight, in the order in which they began. */
+struct device_wait {
+	struct device_wait *next, *prev;
+	uint64_t	 start_nsec;
+	bool		 told;		/* by device_slow() */
 };
 
 struct device_counters {
@@ -71,7 +80,7 @@ struct device_io {
 	struct aio_request request;	/* private to device-io.c */
 	struct device	*device;	/* private */
 	struct aio	*aio;		/* private */
-	uint64_t	 start_nsec;	/* private */
+	struct device_wait wait;	/* private */
 	unsigned	 pair;		/* private */
 	uint64_t	 base;		/* that the device's block 0 has in
 					   `block': space_start() sets it */
@@ -140,10 +149,20 @@ void device_start(struct device *device, struct aio *aio,
 		  struct device_io *io);
 
 /*
- * Does it discard blocks that become free (SWAP_DEVICE_DISCARD_PAGES, and it
- * can)?  Then tell it of some: best effort, failures end discarding with a
- * message.  The label is left alone.
+ * How many transfers have been in flight for more than 20 s (FreeBSD
+ * swap_pager: "indefinite wait buffer") that were not counted before, and how
+ * long the first of these.  Costs a look at the oldest one.
  */
+unsigned device_slow(struct device *device, uint64_t *ret_nsec);
+
+/*
+ * Discard, as SWAP_DEVICE_DISCARD_ONCE and _PAGES say.  device_discard_first()
+ * while nobody has a block: the whole device but its label, and it finds out
+ * whether the device can.  device_discard() is for blocks that have become free
+ * and are not given out meanwhile.  Best effort: a failure ends discarding,
+ * with a message.  A regular file is never discarded (see device-io.c).
+ */
+void device_discard_first(struct device *device);
 bool device_discards(const struct device *device);
 void device_discard(struct device *device, uint64_t block, uint64_t n);
 

@@ -626,6 +626,8 @@ start_one(struct fault_pool *pool, struct fault_thread *t)
 	t->pagein = calloc(PAGEINS_MAX, sizeof(*t->pagein));
 	rc = t->spare == NULL || t->pagein == NULL ? -ENOMEM :
 	     aio_create(true, AIO_DEPTH, &t->aio);
+	if (rc == 0)
+		atomic_store(&t->core->io_kind, aio_kind(t->aio));
 	for (unsigned i = 0; rc == 0 && i < PAGEINS_MAX; i++) {
 		t->pagein[i].next = t->free;
 		t->free = &t->pagein[i];

@@ -299,6 +299,8 @@ fault_zero(struct fault *f)
 
 	ra_fault(&f->region->readahead, f->page,
 		 fault_window(core, ZEROS_MAX), &plan);
+	if (object->exact)
+		plan.now = 1;
 	n = new_pages(f, &plan, &piece.page);
 	if (n > 1 && !budget_take(&core->budget, n)) {
 		piece.page = f->page;

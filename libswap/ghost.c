@@ -37,6 +37,7 @@ ghost_init(struct ghost *ghost)
 
 	if (table == MAP_FAILED)
 		return -ENOMEM;
+	ghost->table = table;
 	ghost->entry = table;
 	atomic_init(&ghost->nsets, SETS_MIN);
 	atomic_init(&ghost->evictions, 0);
@@ -47,7 +48,7 @@ ghost_init(struct ghost *ghost)
 void
 ghost_fini(struct ghost *ghost)
 {
-	munmap((void *)ghost->entry, TABLE_BYTES);
+	munmap(ghost->table, TABLE_BYTES);
 }
 
 void

@@ -21,6 +21,7 @@
 #define GHOST_SPAN_MAX	(UINT64_C(1) << 22)
 
 struct ghost {
+	void		*table;		/* the same as entry, for munmap(2) */
 	_Atomic uint64_t *entry;
 	_Atomic uint32_t nsets;		/* a power of two */
 	_Atomic uint64_t evictions;	/* so far */

@@ -97,6 +97,7 @@
 #include "latency.h"
 #include "log.h"
 #include "pageq.h"
+#include "pool.h"
 #include "space.h"
 #include "swap.h"
 #include "swapmap.h"
@@ -167,9 +168,7 @@ struct core {
 	struct counters	 counters;
 	struct latency	 fault_zero_time, fault_in_time, fault_write_time;
 	struct budget	 budget;
-	struct pageq	 queue;		/* new pages: S3-FIFO's small queue */
-	struct pageq	 main;		/* pages that came back soon */
-	struct pageq	 cold;		/* hints: these go first */
+	struct pool	 pool;		/* of all objects */
 	struct space	 space;
 	struct cache	 cache;		/* copies of blocks */
 	struct ghost	 ghost;
@@ -182,6 +181,7 @@ struct core {
 	_Atomic unsigned cluster;	/* most pages in one I/O */
 	_Atomic unsigned async_max;	/* most writes in flight */
 	_Atomic unsigned async_writes;	/* those that there are */
+	_Atomic unsigned io_kind;	/* enum aio_kind of fault threads */
 	_Atomic unsigned flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */
@@ -199,6 +199,7 @@ struct core {
  */
 struct swap_object {
 	struct core	*core;		/* (c) */
+	struct pool	*pool;		/* (c) */
 	uint64_t	 id;		/* (c) */
 	uint32_t	 slot;		/* (c) in the table */
 	struct swap_object *next_named;	/* (table) in its chain */
@@ -228,6 +229,7 @@ struct swap_object {
 	uint64_t	 charged;	/* bytes; creation, then the killer */
 	struct swap_object *source;	/* (l) a copy asks it for EMPTY pages */
 	bool		 copy;		/* (c) was made as a copy */
+	bool		 exact;		/* (c) SWAP_OBJECT_EXACT */
 	bool		 cut;		/* (l) a copy that lost its source */
 	unsigned	 fetching;	/* (l) reads of source in flight */
 };

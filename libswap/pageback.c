@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Page-back.
+ * Page-back of ranges, and giving pages up.  How devices are emptied is in
+ * pageback-blocks.c; the rules are the same.
  *
- * FreeBSD's swapoff walks all objects and reads in what they have on the
- * device.  So does this, with two differences: it never gives up the machine
- * when something goes wrong, and it fills the memfd directly, since there may
- * be no region through which a page could be put.
+ * FreeBSD's swapoff walks all objects and faults in what they have on the
+ * device.  This differs in two things: it never gives up the machine when
+ * something goes wrong, and it fills the memfd directly, since there may be no
+ * region through which a page could be put.
  *
  *	B1  A page that comes back is dirty: its block is free at once, and
  *	    page-out will write it to a device that stays.  Only where somebody
@@ -32,16 +33,14 @@
 #include "pageio.h"
 #include "util.h"
 
-#define WAIT_USEC	100000		/* one wait for RAM, then poll again */
+#define WAIT_USEC	100000		/* one wait for RAM */
 #define STALL_USEC	30000000	/* no RAM for this long: give up */
-#define LOOK_PAGES	65536u		/* looked through under one lock */
 
 int
 pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n)
 {
 	struct budget *budget = &pb->core->budget;
 	uint64_t start = now_usec();
-	int rc = 0;
 
 	if (pb->force) {
 		budget_force(budget, n);
@@ -49,10 +48,6 @@ pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n)
 		return 0;
 	}
 	while (!budget_take_wait(budget, n, WAIT_USEC)) {
-		if (pb->poll != NULL)
-			rc = pb->poll(pb);
-		if (rc != 0)
-			return rc;
 		if (now_usec() - start > STALL_USEC)
 			return -ENOMEM;
 		if (n > 1)
@@ -62,22 +57,12 @@ pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n)
 	return 0;
 }
 
-/* Object locked; resident pages just give their blocks up. */
-static void
-keep_resident(struct pageback *pb, struct swap_object *object, uint64_t page)
-{
-	object_free_blocks(object, page, 1);
-	object_set_state(object, page, PAGE_DIRTY);
-	pb->done++;
-}
-
 /* What a read brings in. */
 struct batch {
 	uint64_t	page;		/* that was asked for */
 	uint64_t	first, n;
 	bool		in[SWAP_CLUSTER_MAX], lost[SWAP_CLUSTER_MAX];
 	bool		clean;
-	int		error;		/* why some are lost */
 };
 
 /* Enter the outcome; object locked.  Returns how many came in. */
@@ -96,16 +81,10 @@ settle(struct pageback *pb, struct swap_object *object, const struct batch *b)
 					 b->clean ? PAGE_CLEAN : PAGE_DIRTY);
 			object_enqueue(object, page);
 			good++;
-		} else if (b->lost[i]) {
-			pb->failed++;
-			if (page >= b->page)
-				pb->failed_page = min_u64(page,
-							  pb->failed_page);
-			if (pb->poison)
-				pageio_lost(object, page, b->error);
+		} else if (b->lost[i] && page >= b->page) {
+			pb->failed_page = min_u64(page, pb->failed_page);
 		}
 	}
-	pb->done += good;
 	if (!b->clean)
 		count(&pb->core->counters.pageback_pages, good);
 	return good;
@@ -146,7 +125,7 @@ may_be_clean(struct pageback *pb, struct region_set *set, const struct batch *b,
  * Read the swapped page, and what lies consecutively around it within [lo, hi),
  * into the memfd.  Object locked on entry, unlocked on return.  @ram pages have
  * been taken.  *ret_next is the page to go on with.  -EIO: some cannot be read,
- * which pb->failed counts; else the memfd did not take them.
+ * the first of them is pb->failed_page; else the memfd did not take them.
  */
 static int
 read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
@@ -156,7 +135,7 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	struct batch b = { .page = page };
 	struct region_set *set;
 	uint64_t nread, good, block;
-	int rc;
+	int rc, error;
 
 	b.n = pageio_cluster(object, page, behind, ram - 1 - behind, lo, hi,
 			     &b.first);
@@ -165,7 +144,8 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	set = region_set_get(object);
 	object_unlock(object);
 	pb->failed_page = UINT64_MAX;
-	nread = pageio_read(pb->core, block, b.n, pb->buf, b.in, &b.error);
+	nread = pageio_read(pb->core, block, b.n, pb->buf, b.in, &error);
+	count(&object->pagein_pages, nread);
 	for (uint64_t i = 0; i < b.n; i++)
 		b.lost[i] = !b.in[i];
 	b.clean = may_be_clean(pb, set, &b, block);
@@ -179,12 +159,6 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	if (rc == 0 && nread < b.n)
 		rc = -EIO;
 	return rc;
-}
-
-static int
-poll_now(struct pageback *pb)
-{
-	return pb->poll != NULL ? pb->poll(pb) : 0;
 }
 
 /*
@@ -208,68 +182,6 @@ read_swapped(struct pageback *pb, struct swap_object *object, uint64_t page,
 		return 0;
 	}
 	return read_back(pb, object, page, lo, hi, ram, ret_next);
-}
-
-/* One page with a block that must come back.  Object locked; unlocks. */
-static int
-bring_one(struct pageback *pb, struct swap_object *object, uint64_t page,
-	  uint64_t *ret_next)
-{
-	int rc;
-
-	*ret_next = page;	/* look again, unless we get further */
-	if (page_is_busy(object, page)) {
-		object_wait_unbusy(object);
-		object_unlock(object);
-		return 0;
-	}
-	if (page_is_resident(object, page)) {
-		keep_resident(pb, object, page);
-		object_unlock(object);
-		*ret_next = page + 1;
-		return 0;
-	}
-	object_unlock(object);
-	rc = read_swapped(pb, object, page, page, object->npages,
-			  SWAP_CLUSTER_MAX, ret_next);
-	/* What cannot be read is counted; the others go on. */
-	return rc == -EIO ? 0 : rc;
-}
-
-static int
-object_back(struct swap_object *object, void *arg)
-{
-	struct pageback *pb = arg;
-	uint64_t page = 0, n, block;
-	int rc = 0;
-
-	while (rc == 0 && page < object->npages) {
-		n = min_u64(LOOK_PAGES, object->npages - page);
-		object_lock(object);
-		/* Objects that die free their own blocks. */
-		if (object->dead) {
-			object_unlock(object);
-			break;
-		}
-		if (swapmap_find_in(object->map, page, n, pb->lo, pb->hi, &page,
-				    &block)) {
-			rc = bring_one(pb, object, page, &page);
-		} else {
-			/* On to the next page that has any. */
-			if (!swapmap_find(object->map, page + n, &page, &block))
-				page = object->npages;
-			object_unlock(object);
-		}
-		if (rc == 0)
-			rc = poll_now(pb);
-	}
-	return rc;
-}
-
-int
-pageback_blocks(struct pageback *pb)
-{
-	return objects_each(pb->core, object_back, pb);
 }
 
 /* -------------------------------------------------------------- ranges */

@@ -11,34 +11,17 @@
 
 struct pageback {
 	struct core	*core;
-	uint64_t	 lo, hi;	/* blocks to bring back: [lo, hi) */
 	bool		 force;		/* whatever the RAM budget */
-	bool		 poison;	/* lose what cannot be read, rather than
-					   stop at it */
 	void		*buf;		/* SWAP_CLUSTER_MAX pages */
 	bool		 clean;		/* pages of a range keep their blocks */
 	uint64_t	 most;		/* pages in one read; 0: all that fit */
-	uint64_t	 done;		/* pages brought back */
-	uint64_t	 failed;	/* pages that could not be read */
 	uint64_t	 failed_page;	/* by the last read: first of these that
 					   is not before the page asked for */
-	/* Called between reads; non-zero stops with that. */
-	int		(*poll)(struct pageback *pb);
-	void		*arg;
 };
 
 /*
- * Bring back every page that has a block in [lo, hi): resident pages give
- * their block up, swapped ones are read.  Scans all objects once; pages whose
- * page-out is in flight may be missed, so the caller looks and repeats.
- *
- * 0; what poll returned; -ENOMEM no RAM became free for a long time.
- */
-int pageback_blocks(struct pageback *pb);
-
-/*
  * RAM for @n pages, or for fewer, at least one.  The caller owns no page.
- * -ENOMEM none became free for a long time; what poll returned.
+ * -ENOMEM none became free for a long time.
  */
 int pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n);
 
@@ -56,6 +39,37 @@ int pageback_range(struct pageback *pb, struct swap_object *object,
 int pageback_page(struct pageback *pb, struct swap_object *object,
 		  uint64_t page, uint64_t lo, uint64_t hi,
 		  uint64_t *ret_next);
+
+/* A device that is being emptied. */
+struct pageback_device {
+	uint64_t	 lo, hi;	/* its blocks: [lo, hi) */
+	uint64_t	 failed;	/* pages that could not be read */
+	bool		 skip;		/* leave it alone from now on */
+};
+
+struct pageback_sweep {
+	struct core	*core;
+	struct pageback_device *device;
+	unsigned	 ndevices;	/* at most SPACE_DEVICES_MAX */
+	bool		 force;		/* to RAM, whatever the budget */
+	bool		 poison;	/* lose what cannot be read, rather than
+					   leave it where it is */
+	uint64_t	 done;		/* pages that have left the devices */
+	/* Called now and then; non-zero stops with that. */
+	int		(*poll)(void *arg);
+	void		*arg;
+};
+
+/*
+ * Take every page off these devices, which take no allocations any more: into
+ * RAM, or to blocks of other devices where RAM is short.  Resident pages give
+ * their block up.  Goes through the devices once; busy pages are left out, so
+ * the caller looks, and repeats.
+ *
+ * 0; what poll returned; -ENOMEM neither RAM nor blocks became free for a long
+ * time, or no memory; -EAGAIN no thread for transfers; what the memfd says.
+ */
+int pageback_blocks(struct pageback_sweep *sweep);
 
 /* Memory for owned pages that have none; zeros are in them then. */
 int pageback_fill_hole(const struct swap_object *object, uint64_t page,

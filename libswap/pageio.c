@@ -140,6 +140,19 @@ pageio_write(struct core *core, const void *buf, uint64_t n, bool set_aside,
 	return good;
 }
 
+bool
+pageio_uniform(const void *page, uint64_t *ret_word)
+{
+	const uint64_t *word = page;
+	size_t n = page_bytes() / sizeof(*word);
+
+	*ret_word = word[0];
+	if (word[n - 1] != word[0] || word[n / 2 + 1] != word[0])
+		return false;
+	/* Each word is as the one before it. */
+	return memcmp(word, word + 1, (n - 1) * sizeof(*word)) == 0;
+}
+
 void
 pageio_lost(struct swap_object *object, uint64_t page, int error)
 {

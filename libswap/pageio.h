@@ -46,6 +46,12 @@ uint64_t pageio_write(struct core *core, const void *buf, uint64_t n,
 		      bool set_aside, uint64_t blocks[]);
 
 /*
+ * Is the page one word, repeated?  Which one is said in any case.  Of a page
+ * that is not it mostly looks at three words.
+ */
+bool pageio_uniform(const void *page, uint64_t *ret_word);
+
+/*
  * A page that cannot be read back: forget its block for good and say so.
  * Object locked, page owned.  The caller poisons it in the regions.
  */

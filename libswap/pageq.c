@@ -94,26 +94,46 @@ chunk_remove_head(struct pageq *q)
 		free(chunk);
 }
 
-bool
-pageq_pop(struct pageq *q, uint32_t *ret_slot, uint64_t *ret_page)
+/* Locked. */
+static bool
+pop(struct pageq *q, struct pageq_entry *ret)
 {
-	struct pageq_chunk *chunk;
+	struct pageq_chunk *chunk = q->head;
 	uint64_t entry;
 
-	pthread_mutex_lock(&q->lock);
-	chunk = q->head;
-	if (chunk == NULL) {
-		pthread_mutex_unlock(&q->lock);
+	if (chunk == NULL)
 		return false;
-	}
 	entry = chunk->entry[chunk->first++];
 	q->n--;
 	if (chunk->first == chunk->end)
 		chunk_remove_head(q);
-	pthread_mutex_unlock(&q->lock);
-	*ret_slot = (uint32_t)(entry >> 40);
-	*ret_page = entry & PAGEQ_PAGE_MAX;
+	ret->slot = (uint32_t)(entry >> 40);
+	ret->page = entry & PAGEQ_PAGE_MAX;
 	return true;
+}
+
+bool
+pageq_pop(struct pageq *q, uint32_t *ret_slot, uint64_t *ret_page)
+{
+	struct pageq_entry entry;
+
+	if (pageq_pop_many(q, &entry, 1) == 0)
+		return false;
+	*ret_slot = entry.slot;
+	*ret_page = entry.page;
+	return true;
+}
+
+unsigned
+pageq_pop_many(struct pageq *q, struct pageq_entry entry[], unsigned n)
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&q->lock);
+	while (i < n && pop(q, &entry[i]))
+		i++;
+	pthread_mutex_unlock(&q->lock);
+	return i;
 }
 
 size_t

@@ -35,6 +35,13 @@ void pageq_fini(struct pageq *q);
 int pageq_push(struct pageq *q, uint32_t slot, uint64_t page);
 /* The oldest entry; false: empty. */
 bool pageq_pop(struct pageq *q, uint32_t *ret_slot, uint64_t *ret_page);
+/* The oldest @n at most, under one lock; how many. */
+struct pageq_entry {
+	uint64_t	page;
+	uint32_t	slot;
+};
+unsigned pageq_pop_many(struct pageq *q, struct pageq_entry entry[],
+			unsigned n);
 size_t pageq_count(struct pageq *q);
 
 #endif

@@ -37,4 +37,14 @@ struct swap_pager {
  */
 void pager_check_maps(struct swap_pager *pager);
 
+/* Pages that are only in blocks, of all objects. */
+uint64_t pager_count_swapped(struct core *core);
+
+/*
+ * The RAM budget, of which the cache is a part.  -EBUSY, with nothing changed:
+ * see budget_set_limit(); pager_least_ram() tells how much that allows.
+ */
+int pager_set_ram(struct core *core, uint64_t ram_pages);
+uint64_t pager_least_ram(struct core *core);
+
 #endif

@@ -9,8 +9,7 @@
  * itself lives until the last object has gone, since owners of regions may
  * unmap them after the pager has ended.
  *
- * A detach runs without the admin lock, since it may take long and another
- * device may be attached meanwhile; a handover stops detaches and waits.
+ * A handover stops detaches (detach.c) and waits for them.
  */
 #include "pager.h"
 
@@ -36,8 +35,7 @@
 #include "util.h"
 
 #define MAP_PAGE_BYTES	9	/* of a swap map, where pages lie together */
-#define DETACH_RESCANS	100	/* without progress; FreeBSD gives up too */
-#define DETACH_PAUSE	10000000L /* nanoseconds between them */
+#define BACK_PAUSE	1000000L /* nanoseconds between two passes */
 
 /* ---------------------------------------------------------------- opening */
 
@@ -51,6 +49,7 @@ swap_pager_config_init(struct swap_pager_config *config)
 static int
 check_config(const struct swap_pager_config *config, struct swap_error *error)
 {
+	unsigned known = SWAP_PAGER_FULL_FAILS | SWAP_PAGER_NO_URING;
 	char text[32];
 
 	if (config->ram_bytes < SWAP_RAM_MIN)
@@ -71,7 +70,7 @@ check_config(const struct swap_pager_config *config, struct swap_error *error)
 		return error_set(error, -EINVAL,
 			"%u fault threads: must be 1 to %u",
 			config->fault_threads, SWAP_FAULT_THREADS_MAX);
-	if ((config->flags & ~SWAP_PAGER_FULL_FAILS) != 0)
+	if ((config->flags & ~known) != 0)
 		return error_set(error, -EINVAL, "unknown pager flags 0x%x",
 				 config->flags);
 	return 0;
@@ -141,8 +140,9 @@ pager_free(void *arg)
 	region_table_fini(&pager->regions);
 	object_table_fini(&core->table);
 	space_fini(&core->space);
-	pageq_fini(&core->queue);
-	pageq_fini(&core->cold);
+	pool_fini(&core->pool);
+	ghost_fini(&core->ghost);
+	cache_fini(&core->cache);
 	budget_fini(&core->budget);
 	charge_fini(&core->charge);
 	events_fini(&core->events);
@@ -156,48 +156,117 @@ pager_free(void *arg)
 	free(pager);
 }
 
-static int
-core_init(struct core *core, const struct swap_pager_config *config,
-	  struct swap_error *error)
+/* Pages that the cache leaves to objects. */
+static uint64_t
+pages_beside(uint64_t ram_pages, uint32_t nframes)
 {
-	int rc;
+	return ram_pages - min_u64(nframes, ram_pages);
+}
 
-	core->log.fn = config->log;
-	core->log.arg = config->log_arg;
-	events_init(&core->events, config->event, config->event_arg);
-	atomic_init(&core->cluster, config->cluster_pages != 0 ?
-		    config->cluster_pages : CLUSTER_DEFAULT);
-	atomic_init(&core->flags, config->flags);
-	atomic_init(&core->map_kind, SWAPMAP_AUTO);
-	rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
-	if (rc < 0) {
-		events_fini(&core->events);
+int
+pager_set_ram(struct core *core, uint64_t ram_pages)
+{
+	uint32_t nframes = cache_size_for(ram_pages);
+	int rc = budget_set_limit(&core->budget,
+				  pages_beside(ram_pages, nframes));
+
+	if (rc < 0)
 		return rc;
+	ghost_set_span(&core->ghost, ram_pages);
+	/* A cache that cannot grow leaves more to the pages. */
+	if (cache_resize(&core->cache, nframes) < 0) {
+		nframes = cache_size(&core->cache);
+		rc = budget_set_limit(&core->budget,
+				      pages_beside(ram_pages, nframes));
 	}
+	return rc;
+}
+
+uint64_t
+pager_least_ram(struct core *core)
+{
+	uint64_t least = budget_least(&core->budget);
+	uint64_t ram = least;
+
+	while (pages_beside(ram, cache_size_for(ram)) < least)
+		ram = least + cache_size_for(ram);
+	return ram;
+}
+
+/* The cache and the ghosts. */
+static int
+core_init_cache(struct core *core, uint64_t ram_pages, struct swap_error *error)
+{
+	int rc = cache_init(&core->cache, &core->counters.readahead_wasted);
+
+	if (rc == 0) {
+		rc = cache_resize(&core->cache, cache_size_for(ram_pages));
+		if (rc == 0)
+			rc = ghost_init(&core->ghost);
+		if (rc < 0)
+			cache_fini(&core->cache);
+	}
+	if (rc < 0)
+		return error_set(error, rc, "no memory for the cache of "
+				 "blocks, which is a part of the RAM budget");
+	ghost_set_span(&core->ghost, ram_pages);
+	return 0;
+}
+
+static int
+core_init_space(struct core *core, const struct swap_pager_config *config,
+		struct swap_error *error)
+{
+	int rc = open_state_dir(config->state_dir, &core->state_dirfd, error);
+
+	if (rc < 0)
+		return rc;
 	rc = space_init(&core->space, &core->log, core->state_dirfd);
 	if (rc < 0) {
 		if (core->state_dirfd >= 0)
 			close(core->state_dirfd);
-		events_fini(&core->events);
 		return error_set(error, rc, "cannot make the device table%s%s: "
 				 "%s", config->state_dir != NULL ? " in " : "",
 				 config->state_dir != NULL ? config->state_dir :
 				 "", strerror(-rc));
 	}
 	core->space.events = &core->events;
+	core->space.slow_transfers = &core->counters.slow_transfers;
 	core->space.refilled = space_refilled;
 	core->space.refilled_arg = core;
-	budget_init(&core->budget, config->ram_bytes >> page_shift(),
+	core->space.cache = &core->cache;
+	return 0;
+}
+
+static int
+core_init(struct core *core, const struct swap_pager_config *config,
+	  struct swap_error *error)
+{
+	uint64_t ram_pages = config->ram_bytes >> page_shift();
+	int rc;
+
+	core->log.fn = config->log;
+	core->log.arg = config->log_arg;
+	atomic_init(&core->cluster, config->cluster_pages != 0 ?
+		    config->cluster_pages : CLUSTER_DEFAULT);
+	atomic_init(&core->flags, config->flags);
+	atomic_init(&core->map_kind, SWAPMAP_AUTO);
+	atomic_init(&core->async_max, PAGEOUT_ASYNC_DEFAULT);
+	rc = core_init_cache(core, ram_pages, error);
+	if (rc < 0)
+		return rc;
+	rc = core_init_space(core, config, error);
+	if (rc < 0) {
+		ghost_fini(&core->ghost);
+		cache_fini(&core->cache);
+		return rc;
+	}
+	events_init(&core->events, config->event, config->event_arg);
+	budget_init(&core->budget,
+		    pages_beside(ram_pages, cache_size(&core->cache)),
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
-	pageq_init(&core->queue);
-	pageq_init(&core->main);
-	pageq_init(&core->cold);
-	if (cache_init(&core->cache, &core->counters.readahead_wasted) ||
-	    cache_resize(&core->cache, cache_size_for(core->budget.limit)) ||
-	    ghost_init(&core->ghost))
-		return -ENOMEM;
-	ghost_set_span(&core->ghost, core->budget.limit);
+	pool_init(&core->pool);
 	object_table_init(&core->table);
 	return 0;
 }
@@ -301,8 +370,8 @@ add_swapped(struct swap_object *object, void *arg)
 	return 0;
 }
 
-static uint64_t
-count_swapped(struct core *core)
+uint64_t
+pager_count_swapped(struct core *core)
 {
 	uint64_t n = 0;
 
@@ -313,7 +382,7 @@ count_swapped(struct core *core)
 static int
 check_fits(struct swap_pager *pager, struct swap_error *error)
 {
-	uint64_t need = count_swapped(&pager->core) << page_shift();
+	uint64_t need = pager_count_swapped(&pager->core) << page_shift();
 	uint64_t have = memory_available();
 	char need_text[32], have_text[32];
 
@@ -402,25 +471,73 @@ unregister(struct swap_region *region, void *arg)
 }
 
 static int
-bring_all_back(struct swap_pager *pager)
+add_blocks(struct swap_object *object, void *arg)
 {
-	struct core *core = &pager->core;
-	struct pageback pb = {
+	uint64_t *n = arg;
+
+	object_lock(object);
+	*n += object->nblocks;
+	object_unlock(object);
+	return 0;
+}
+
+static uint64_t
+count_blocks(struct core *core)
+{
+	uint64_t n = 0;
+
+	objects_each(core, add_blocks, &n);
+	return n;
+}
+
+/*
+ * Until no page has a block: each pass leaves out those that are busy, and a
+ * fault may be reading one.
+ */
+static int
+empty_devices(struct core *core, struct pageback_device device[])
+{
+	struct timespec pause = { .tv_nsec = BACK_PAUSE };
+	struct pageback_sweep sweep = {
 		.core = core,
-		.lo = 0,
-		.hi = SWAPMAP_BLOCK_MAX,
+		.device = device,
 		.force = true,
 		.poison = true,
+	};
+	int rc = 0;
+
+	while (space_dev_range(&core->space, sweep.ndevices,
+			       &device[sweep.ndevices].lo,
+			       &device[sweep.ndevices].hi))
+		sweep.ndevices++;
+	while (rc == 0 && count_blocks(core) > 0) {
+		uint64_t before = sweep.done;
+
+		rc = pageback_blocks(&sweep);
+		if (rc == 0 && sweep.done == before)
+			nanosleep(&pause, NULL);
+	}
+	return rc;
+}
+
+static int
+bring_all_back(struct core *core)
+{
+	struct pageback_device *device = calloc(SPACE_DEVICES_MAX,
+						sizeof(*device));
+	struct pageback pb = {
+		.core = core,
+		.force = true,
 		.buf = pageio_buffer(SWAP_CLUSTER_MAX),
 	};
-	int rc;
+	int rc = -ENOMEM;
 
-	if (pb.buf == NULL)
-		return -ENOMEM;
-	rc = pageback_blocks(&pb);
+	if (pb.buf != NULL && device != NULL)
+		rc = empty_devices(core, device);
 	if (rc == 0)
 		objects_each(core, complete_needed, &pb);
 	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
+	free(device);
 	return rc;
 }
 
@@ -446,7 +563,7 @@ pager_handover(struct swap_pager *pager, struct swap_error *error)
 		atomic_store(&core->budget.limit,
 			     SWAP_SIZE_MAX >> page_shift());
 		fault_wake_starved(core, &pager->regions);
-		rc = bring_all_back(pager);
+		rc = bring_all_back(core);
 		if (rc < 0)
 			error_set(error, rc, "pager '%s': memory cannot be "
 				  "handed over: %s", pager->name,
@@ -550,153 +667,5 @@ swap_device_attach(struct swap_pager *pager, const char *spec,
 			  spec);
 		pager_check_maps(pager);
 	}
-	return rc;
-}
-
-/* A detach under way. */
-struct detach {
-	struct swap_pager *pager;
-	struct space_dev *dev;
-	swap_progress_fn *progress;
-	void		*arg;
-	uint64_t	 start_usec, next_usec, start_used;
-};
-
-static int
-detach_poll(struct pageback *pb)
-{
-	struct detach *d = pb->arg;
-	struct swap_progress p;
-	uint64_t now = now_usec(), left;
-
-	if (atomic_load(&d->pager->core.frozen))
-		return -ECANCELED;
-	if (d->progress == NULL || now < d->next_usec)
-		return 0;
-	d->next_usec = now + 100000;
-	left = space_dev_used(&d->pager->core.space, d->dev);
-	p.total_bytes = max_u64(d->start_used, left) << page_shift();
-	p.done_bytes = p.total_bytes - (left << page_shift());
-	p.elapsed_usec = now - d->start_usec;
-	return d->progress(d->arg, &p) != 0 ? -EINTR : 0;
-}
-
-static int
-detach_run(struct detach *d, struct pageback *pb)
-{
-	struct timespec pause = { .tv_nsec = DETACH_PAUSE };
-	struct space *space = &d->pager->core.space;
-	unsigned rescans = 0;
-	int rc = detach_poll(pb);
-
-	while (rc == 0 && space_dev_used(space, d->dev) > 0) {
-		uint64_t before = pb->done;
-
-		rc = pageback_blocks(pb);
-		if (rc == 0 && pb->failed > 0)
-			rc = -EIO;
-		if (rc != 0 || space_dev_used(space, d->dev) == 0)
-			break;
-		/* Page-outs and releases in flight still hold blocks. */
-		if (pb->done == before && ++rescans > DETACH_RESCANS)
-			rc = -EBUSY;
-		else
-			nanosleep(&pause, NULL);
-		if (rc == 0)
-			rc = detach_poll(pb);
-	}
-	return rc;
-}
-
-static int
-detach_failed(const char *spec, int rc, uint64_t failed,
-	      struct swap_error *error)
-{
-	switch (rc) {
-	case -EINTR:
-		return error_set(error, rc,
-			"%s: stopped; it is in service again", spec);
-	case -ENOMEM:
-		return error_set(error, rc,
-			"%s: no RAM became free to page back into; it is in "
-			"service again; attach another device or raise the "
-			"RAM budget", spec);
-	case -EIO:
-		return error_set(error, rc,
-			"%s: %" PRIu64 " pages cannot be read and stay on it "
-			"(the log names the object of each when it is "
-			"touched); it is in service again", spec, failed);
-	case -ECANCELED:
-		return error_set(error, rc,
-			"%s: stopped, since the pager is ending", spec);
-	default:
-		return error_set(error, rc,
-			"%s: cannot be turned off: %s; it is in service again",
-			spec, strerror(-rc));
-	}
-}
-
-static int
-detach_dev(struct detach *d, const char *spec, struct swap_error *error)
-{
-	struct core *core = &d->pager->core;
-	struct pageback pb = {
-		.core = core,
-		.lo = space_dev_first(d->dev),
-		.hi = space_dev_end(d->dev),
-		.buf = pageio_buffer(SWAP_CLUSTER_MAX),
-		.poll = detach_poll,
-		.arg = d,
-	};
-	int rc = pb.buf != NULL ? detach_run(d, &pb) : -ENOMEM;
-	char path[256];
-
-	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);
-	format_cut(path, sizeof(path), "%s", space_dev_path(d->dev));
-	if (rc != 0) {
-		space_close_cancel(&core->space, d->dev);
-		device_event(d->pager, SWAP_EVENT_DEVICE_OFF_STOPPED, path,
-			     "is in service again");
-		return detach_failed(spec, rc, pb.failed, error);
-	}
-	d->next_usec = 0;
-	detach_poll(&pb);	/* the last word: all done */
-	space_close_finish(&core->space, d->dev);
-	device_event(d->pager, SWAP_EVENT_DEVICE_OFF, path, "is turned off");
-	log_write(&core->log, SWAP_LOG_DEBUG, "%s: turned off", spec);
-	return 0;
-}
-
-int
-swap_device_detach(struct swap_pager *pager, const char *spec,
-		   swap_progress_fn *progress, void *arg,
-		   struct swap_error *error)
-{
-	struct core *core = &pager->core;
-	struct detach d = {
-		.pager = pager,
-		.progress = progress,
-		.arg = arg,
-		.start_usec = now_usec(),
-	};
-	int rc;
-
-	pthread_mutex_lock(&pager->admin);
-	rc = space_close_begin(&core->space, spec, count_swapped(core),
-			       budget_free(&core->budget), &d.dev, error);
-	if (rc == 0) {
-		pager->ndetaching++;
-		device_event(pager, SWAP_EVENT_DEVICE_OFF_STARTED,
-			     space_dev_path(d.dev), "is being turned off");
-	}
-	pthread_mutex_unlock(&pager->admin);
-	if (rc < 0)
-		return rc;
-	d.start_used = space_dev_used(&core->space, d.dev);
-	rc = detach_dev(&d, spec, error);
-	pthread_mutex_lock(&pager->admin);
-	pager->ndetaching--;
-	pthread_cond_broadcast(&pager->detached);
-	pthread_mutex_unlock(&pager->admin);
 	return rc;
 }

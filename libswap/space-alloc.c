@@ -19,6 +19,8 @@
  * What there is to say (the log, refilled()) is collected under the lock and
  * said without it.
  *
+ * On a device that discards, freed blocks go by way of space-discard.c.
+ *
  * Costs: a free and an allocation walk the device table and then the blist;
  * who has the lock may free SPACE_LATE_MAX ranges for others.
  */
@@ -57,11 +59,15 @@ low_water(const struct space *s)
 }
 
 static uint64_t
+high_by_size(const struct space *s)
+{
+	return min_u64(512, s->total / 8);
+}
+
+static uint64_t
 high_water(const struct space *s)
 {
-	if (s->high != 0)
-		return s->high;
-	return max_u64(min_u64(512, s->total / 8), low_water(s));
+	return s->high != 0 ? s->high : max_u64(high_by_size(s), low_water(s));
 }
 
 /* Space without any device is no event, and nobody needs to be told. */
@@ -97,9 +103,11 @@ clear_almost_full(struct space *s)
 void
 space_size_check(struct space *s)
 {
-	uint64_t room = space_plain(s);
-	uint64_t low = low_water(s);
+	uint64_t low = low_water(s), room;
 
+	if (s->held > 0 && space_plain(s) < high_by_size(s))
+		space_unhold_all(s);
+	room = space_plain_held(s);
 	if (s->full && room > 0 && room >= min_u64(low, low_by_size(s))) {
 		s->full = false;
 		s->news.what |= NEWS_REFILLED;
@@ -214,7 +222,7 @@ unlock_and_tell(struct space *s)
 {
 	struct space_news news = s->news;
 
-	news.room = space_plain(s);
+	news.room = space_plain_held(s);
 	news.total = s->total;
 	s->news.what = 0;
 	pthread_mutex_unlock(&s->lock);
@@ -224,6 +232,29 @@ unlock_and_tell(struct space *s)
 
 /* ------------------------------------------------------- freed while busy */
 
+/*
+ * Lock held.  Into the free list, or where it is to be discarded into the held
+ * one.  What is set aside again must be there at once.
+ */
+static int
+put_back_dev(struct space *s, struct space_dev *dev, uint64_t first,
+	     uint64_t n, bool reserve)
+{
+	int rc;
+
+	if (first < dev->label || n > dev->used)
+		return -EINVAL;
+	if (space_is_held(dev, first, n))
+		return -EEXIST;
+	if (!reserve && space_dev_serves(dev) && dev->held != NULL &&
+	    device_discards(dev->device))
+		return space_hold(s, dev, first, n);
+	rc = blist_free(dev->blist, first, n);
+	if (rc == 0 && space_dev_serves(dev))
+		s->avail += n;
+	return rc;
+}
+
 /* Lock held.  When it fails, nothing has changed but the news. */
 static int
 put_back(struct space *s, uint64_t block, uint64_t n, bool reserve)
@@ -231,8 +262,8 @@ put_back(struct space *s, uint64_t block, uint64_t n, bool reserve)
 	struct space_dev *dev = space_dev_of(s, block);
 	int rc = -EINVAL;
 
-	if (dev != NULL && block - dev->first >= dev->label && n <= dev->used)
-		rc = blist_free(dev->blist, block - dev->first, n);
+	if (dev != NULL)
+		rc = put_back_dev(s, dev, block - dev->first, n, reserve);
 	if (rc < 0) {
 		s->news.what |= NEWS_REFUSED;
 		s->news.block = block;
@@ -241,8 +272,6 @@ put_back(struct space *s, uint64_t block, uint64_t n, bool reserve)
 		return rc;
 	}
 	dev->used -= n;
-	if (space_dev_serves(dev))
-		s->avail += n;
 	if (reserve)
 		s->reserved += n;
 	space_size_check(s);
@@ -394,19 +423,36 @@ take(struct space *s, uint64_t want, unsigned *ret_n)
 	return dev->first + block;
 }
 
+/* What the cache has of them is of their last owner (C2 of cache.h). */
+static uint64_t
+forget_old(struct space *s, uint64_t block, unsigned n)
+{
+	if (block != SPACE_NONE && s->cache != NULL)
+		cache_forget(s->cache, block, n);
+	return block;
+}
+
 uint64_t
 space_alloc(struct space *s, unsigned want, unsigned *ret_n)
 {
 	uint64_t block;
+	bool again;
 
-	space_enter(s);
-	block = take(s, min_u64(want, space_plain(s)), ret_n);
-	if (block != SPACE_NONE)
-		space_size_check(s);
-	else if (want > 0)
-		note_full(s);
-	space_leave(s);
-	return block;
+	do {
+		again = false;
+		space_enter(s);
+		block = take(s, min_u64(want, space_plain(s)), ret_n);
+		if (block != SPACE_NONE)
+			space_size_check(s);
+		else if (want > 0)
+			again = space_discarding(s);
+		if (block == SPACE_NONE && want > 0 && !again)
+			note_full(s);
+		space_leave(s);
+		if (again)
+			space_discard_wait_any(s);
+	} while (again);
+	return forget_old(s, block, block != SPACE_NONE ? *ret_n : 0);
 }
 
 uint64_t
@@ -423,7 +469,7 @@ space_alloc_reserved(struct space *s, unsigned want, unsigned *ret_n)
 		note_full(s);
 	}
 	space_leave(s);
-	return block;
+	return forget_old(s, block, block != SPACE_NONE ? *ret_n : 0);
 }
 
 static void
@@ -459,15 +505,24 @@ int
 space_reserve(struct space *s, uint64_t n)
 {
 	int rc = 0;
+	bool again;
 
-	space_enter(s);
-	if (n > space_plain(s)) {
-		rc = -ENOSPC;
-	} else {
-		s->reserved += n;
+	do {
+		space_enter(s);
+		if (n > space_plain(s))
+			space_unhold_all(s);
+		again = n > space_plain(s) && space_discarding(s);
+		if (n > space_plain(s)) {
+			rc = -ENOSPC;
+		} else {
+			s->reserved += n;
+			rc = 0;
+		}
 		space_size_check(s);
-	}
-	space_leave(s);
+		space_leave(s);
+		if (again)
+			space_discard_wait_any(s);
+	} while (again);
 	return rc;
 }
 

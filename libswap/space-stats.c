@@ -68,8 +68,12 @@ space_totals(struct space *s, struct space_totals *ret)
 	ret->free_completed = s->free_completed;
 	ret->almost_full_events = s->almost_full_events;
 	ret->full_events = s->full_events;
-	for (unsigned i = 0; i < s->ndev; i++)
+	ret->held = s->held;
+	for (unsigned i = 0; i < s->ndev; i++) {
 		ret->used += s->dev[i]->used;
+		if (space_dev_serves(s->dev[i]))
+			ret->held += s->dev[i]->discard_n;
+	}
 	ret->almost_full = s->ndev > 0 && s->almost_full;
 	ret->full = s->ndev > 0 && s->full;
 	pthread_mutex_lock(&s->late_lock);
@@ -111,6 +115,8 @@ dev_stats(const struct space_dev *dev, struct swap_device_stats *st)
 	copy_text(st->type, sizeof(st->type), device_type(dev->device));
 	st->priority = dev->priority;
 	st->flags = dev->flags;
+	if (device_discards(dev->device))
+		st->flags |= SWAP_DEVICE_DISCARDS;
 	st->first_block = dev->first;
 	st->size_bytes = space_dev_usable(dev) * page_bytes();
 	st->used_bytes = dev->used * page_bytes();
@@ -148,8 +154,13 @@ space_memory(struct space *s)
 	size_t bytes = sizeof(*s) + s->table.size;
 
 	space_enter(s);
-	for (unsigned i = 0; i < s->ndev; i++)
-		bytes += sizeof(*s->dev[i]) + blist_memory(s->dev[i]->blist);
+	for (unsigned i = 0; i < s->ndev; i++) {
+		const struct space_dev *dev = s->dev[i];
+
+		bytes += sizeof(*dev) + blist_memory(dev->blist);
+		if (dev->held != NULL)
+			bytes += blist_memory(dev->held);
+	}
 	space_leave(s);
 	return bytes;
 }

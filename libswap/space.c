@@ -9,16 +9,20 @@
  *
  *	S1  device ranges [first, end) do not overlap, and at least one block
  *	    between two of them belongs to nobody;
- *	S2  for each device: used + bad + free = usable blocks, where usable
- *	    leaves out the label at its start;
+ *	S2  for each device: used + bad + free + held + being discarded = usable
+ *	    blocks, where usable leaves out the label at its start;
  *	S3  avail is the sum of the free blocks of the devices in service, that
- *	    is neither closing nor gone; total the sum of their usable ones;
+ *	    is neither entering, closing nor gone, held that of their held ones;
+ *	    total the sum of their usable ones;
  *	S4  reserved is what was set aside and not yet given back or allocated:
  *	    a number that devices do not change.  A plain allocation leaves
  *	    reserved blocks in avail, or as many as there are: it sees avail -
  *	    reserved, or nothing where devices have gone and left fewer;
  *	S5  a block that was freed is free, or it is noted down to be freed and
- *	    counts as used until the next one who takes the lock has done it.
+ *	    counts as used until the next one who takes the lock has done it;
+ *	S6  on a device that discards, a block that was freed is held back before
+ *	    it is free (space-discard.c): avail does not have it, but the water
+ *	    marks look at both, and held is nothing while avail is small.
  *
  * A closing device takes no allocations and its free blocks are not counted.
  * Frees still go to its blist: FreeBSD drops them, since it never takes a
@@ -34,6 +38,7 @@
 #include "space-impl.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +65,7 @@ space_init(struct space *s, const struct log *log, int state_dirfd)
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->late_lock, NULL);
+	space_discard_init(s);
 	s->almost_full = s->full = true;
 	s->warned = true;	/* no device yet is no news */
 	return 0;
@@ -70,12 +76,15 @@ dev_free(struct space_dev *dev)
 {
 	device_close(dev->device);
 	blist_destroy(dev->blist);
+	if (dev->held != NULL)
+		blist_destroy(dev->held);
 	free(dev);
 }
 
 void
 space_fini(struct space *s)
 {
+	space_discard_fini(s);
 	for (unsigned i = 0; i < s->ndev; i++)
 		dev_free(s->dev[i]);
 	arena_destroy(&s->table);
@@ -108,6 +117,7 @@ static void
 leave_service(struct space *s, struct space_dev *dev, unsigned why)
 {
 	if (space_dev_serves(dev)) {
+		space_unhold(s, dev);
 		s->total -= space_dev_usable(dev);
 		s->avail -= nfree(dev);
 	}
@@ -237,35 +247,69 @@ attach_check(struct space *s, struct device *device, struct swap_error *error)
 	return 0;
 }
 
-int
-space_attach(struct space *s, struct device *device, struct swap_error *error)
+/* Into the table, so that nobody attaches the same thing, but not in use. */
+static int
+dev_enter(struct space *s, struct space_dev *dev, struct swap_error *error)
 {
-	struct space_dev *dev;
-	uint64_t nblocks = device_nblocks(device);
-	int rc = dev_create(s, device, &dev);
+	uint64_t nblocks = device_nblocks(dev->device);
+	int rc;
 
-	if (rc < 0)
-		return error_set(error, rc, "%s: no memory for its block list",
-				 device_path(device));
 	space_enter(s);
-	rc = attach_check(s, device, error);
+	rc = attach_check(s, dev->device, error);
 	if (rc == 0) {
+		dev->entering = true;
 		dev->first = find_gap(s, nblocks);
 		dev->end = dev->first + nblocks;
 		dev->serial = ++s->serial;
 		record_set(s, dev);
 		insert_by_priority(s, dev);
-		device_on_gone(device, dev_gone, dev);
-		s->total += space_dev_usable(dev);
-		s->avail += nfree(dev);
-		space_size_check(s);
+		device_on_gone(dev->device, dev_gone, dev);
 	}
 	space_leave(s);
+	return rc;
+}
+
+/* Whole, and get ready to do it when blocks become free. */
+static void
+dev_discard(struct space *s, struct space_dev *dev)
+{
+	int rc;
+
+	device_discard_first(dev->device);
+	if (!device_discards(dev->device))
+		return;
+	rc = space_discard_start(s, dev);
+	if (rc < 0)
+		log_write(&s->log, SWAP_LOG_WARNING,
+			  "%s: used without discarding: %s",
+			  device_path(dev->device), strerror(-rc));
+}
+
+int
+space_attach(struct space *s, struct device *device, struct swap_error *error)
+{
+	struct space_dev *dev;
+	int rc = dev_create(s, device, &dev);
+
+	if (rc < 0)
+		return error_set(error, rc, "%s: no memory for its block list",
+				 device_path(device));
+	rc = dev_enter(s, dev, error);
 	if (rc < 0) {
 		blist_destroy(dev->blist);
 		free(dev);
+		return rc;
 	}
-	return rc;
+	dev_discard(s, dev);
+	space_enter(s);
+	dev->entering = false;
+	if (space_dev_serves(dev)) {
+		s->total += space_dev_usable(dev);
+		s->avail += nfree(dev);
+	}
+	space_size_check(s);
+	space_leave(s);
+	return 0;
 }
 
 /* --------------------------------------------------------------- detach */
@@ -300,17 +344,32 @@ space_not_attached(const char *spec, struct swap_error *error)
 		"is", spec);
 }
 
+/* Lock held.  What closing devices hold. */
+static uint64_t
+closing_used(const struct space *s)
+{
+	uint64_t used = 0;
+
+	for (unsigned i = 0; i < s->ndev; i++)
+		if (space_dev_closing(s->dev[i]))
+			used += s->dev[i]->used;
+	return used;
+}
+
 /* Lock held. */
 static int
 close_check(struct space *s, struct space_dev *dev, const char *spec,
 	    uint64_t swapped_pages, uint64_t spare_pages,
 	    struct swap_error *error)
 {
-	uint64_t others, need;
+	uint64_t others, need, also;
 	char holds[32], fits[32];
 
 	if (dev == NULL)
 		return space_not_attached(spec, error);
+	if (dev->entering)
+		return error_set(error, -EBUSY,
+			"%s: is just being turned on; try again", spec);
 	if (space_dev_closing(dev))
 		return error_set(error, -EBUSY,
 			"%s: is being turned off already; 'swapctl status' "
@@ -322,13 +381,15 @@ close_check(struct space *s, struct space_dev *dev, const char *spec,
 	 * that on Linux too.  What counts is what it holds that is not in
 	 * RAM as well.
 	 */
-	need = min_u64(dev->used, swapped_pages);
+	also = closing_used(s);
+	need = min_u64(dev->used + also, swapped_pages);
 	if (need == 0 || need <= spare_pages + others)
 		return 0;
 	return error_set(error, -ENOMEM,
-		"%s: holds %s, and only %s fit in free RAM and the other "
+		"%s: %s %s, and only %s fit in free RAM and the other "
 		"devices; attach another device or raise the RAM budget first",
-		spec, format_size(need * page_bytes(), holds, sizeof(holds)),
+		spec, also == 0 ? "holds" :
+		"together with what is being turned off already it holds", format_size(need * page_bytes(), holds, sizeof(holds)),
 		format_size((spare_pages + others) * page_bytes(), fits,
 			    sizeof(fits)));
 }
@@ -344,6 +405,7 @@ space_close_begin(struct space *s, const char *spec,
 
 	space_enter(s);
 	dev = space_find(s, spec, resolved);
+	space_unhold_all(s);
 	rc = close_check(s, dev, spec, swapped_pages, spare_pages, error);
 	if (rc == 0) {
 		leave_service(s, dev, SWAP_DEVICE_CLOSING);
@@ -372,6 +434,7 @@ space_close_finish(struct space *s, struct space_dev *dev)
 {
 	unsigned i;
 
+	space_discard_wait(s, dev);
 	space_enter(s);
 	for (i = 0; s->dev[i] != dev; i++)
 		;
@@ -410,6 +473,22 @@ uint64_t
 space_dev_end(const struct space_dev *dev)
 {
 	return dev->end;
+}
+
+bool
+space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
+		uint64_t *ret_end)
+{
+	bool found;
+
+	space_enter(s);
+	found = i < s->ndev;
+	if (found) {
+		*ret_first = s->dev[i]->first;
+		*ret_end = s->dev[i]->end;
+	}
+	space_leave(s);
+	return found;
 }
 
 const char *
@@ -462,4 +541,50 @@ space_start(struct space *s, struct aio *aio, struct device_io *io)
 	}
 	io->base = dev->first;
 	device_start(dev->device, aio, io);
+}
+
+#define USEC_PER_SEC	1000000u
+
+/* The device at place @i; false: there are not so many. */
+static bool
+watch_one(struct space *s, unsigned i)
+{
+	char path[256] = "";
+	uint64_t nsec = 0;
+	unsigned n = 0;
+	bool found;
+
+	space_enter(s);
+	found = i < s->ndev;
+	if (found)
+		n = device_slow(s->dev[i]->device, &nsec);
+	if (n > 0)
+		format_cut(path, sizeof(path), "%s",
+			   device_path(s->dev[i]->device));
+	space_leave(s);
+	if (n == 0)
+		return found;
+	if (s->slow_transfers != NULL)
+		atomic_fetch_add(s->slow_transfers, n);
+	log_limited(&s->log, &s->limit_slow, SWAP_LOG_WARNING,
+		    "%s: %u more transfers are slow, one has taken %" PRIu64
+		    " s and goes on; programs wait for them", path, n,
+		    nsec / 1000000000u);
+	events_add(s->events, SWAP_EVENT_IO_SLOW, path, 0, 0,
+		   "%u more transfers are slow, one has taken %" PRIu64
+		   " s and goes on", n, nsec / 1000000000u);
+	return true;
+}
+
+void
+space_watch(struct space *s)
+{
+	uint64_t now = now_usec(), next = atomic_load(&s->next_watch);
+
+	if (now < next ||
+	    !atomic_compare_exchange_strong(&s->next_watch, &next,
+					    now + USEC_PER_SEC))
+		return;
+	for (unsigned i = 0; watch_one(s, i); i++)
+		;
 }

@@ -26,6 +26,19 @@
 
 struct space_dev;
 
+/* The thread that discards; see space-discard.c. */
+struct space_discard {
+	pthread_mutex_t	 lock;		/* a leaf */
+	pthread_cond_t	 work;		/* (lock) held or quit has changed */
+	pthread_cond_t	 done;		/* (lock) rounds has changed */
+	bool		 started;	/* (lock) */
+	bool		 held;		/* (lock) something is held back */
+	bool		 enough;	/* (lock) so much that it starts now */
+	bool		 quit;		/* (lock) */
+	uint64_t	 ndone;		/* (lock) runs discarded */
+	pthread_t	 thread;
+};
+
 /* Blocks that were freed while somebody else had the lock. */
 struct space_late {
 	uint64_t	block, n;
@@ -61,13 +74,17 @@ struct space {
 	struct arena	 table;		/* (l) device table for a successor */
 	uint64_t	 serial;	/* (l) of the device attached last */
 	uint64_t	 reserved;	/* (l) blocks set aside, S4 */
+	uint64_t	 held;		/* (l) blocks held back, S6 */
 	uint64_t	 low, high;	/* (l) water marks; 0: by the size */
 	uint64_t	 almost_full_events, full_events; /* (l) */
 	uint64_t	 free_completed; /* (l) blocks */
 	struct space_news news;		/* (l) */
 	void		(*refilled)(void *arg);	/* space after being full */
 	void		*refilled_arg;
-	struct log_limit limit_almost, limit_full, limit_room;
+	struct log_limit limit_almost, limit_full, limit_room, limit_slow;
+	struct space_discard discard;
+	_Atomic uint64_t *slow_transfers; /* counts them; NULL: nobody does */
+	_Atomic uint64_t next_watch;	/* usec */
 
 	pthread_mutex_t	 late_lock;	/* (f) a leaf */
 	_Atomic unsigned nlate;		/* (f); read without it */
@@ -80,7 +97,8 @@ int space_init(struct space *s, const struct log *log, int state_dirfd);
 void space_fini(struct space *s);
 
 /*
- * Put an open device into service; owned by the space on success.  -EBUSY:
+ * Put an open device into service; owned by the space on success.  What is to
+ * be discarded before (SWAP_DEVICE_DISCARD_ONCE) is waited for.  -EBUSY:
  * the same thing is attached already; -ENOSPC: table or addresses full.
  */
 int space_attach(struct space *s, struct device *device,
@@ -94,7 +112,8 @@ int space_attach(struct space *s, struct device *device,
  * @spare_pages    free RAM
  *
  * -ENXIO not attached; -EBUSY closing already; -ENOMEM: what must come back
- * is more than fits in free RAM and the free blocks of the other devices.
+ * from it, and from others that are closing already, is more than fits in free
+ * RAM and the free blocks of the devices that stay.
  */
 int space_close_begin(struct space *s, const char *spec,
 		      uint64_t swapped_pages, uint64_t spare_pages,
@@ -109,6 +128,12 @@ uint64_t space_dev_used(struct space *s, struct space_dev *dev);
 uint64_t space_dev_first(const struct space_dev *dev);
 uint64_t space_dev_end(const struct space_dev *dev);
 const char *space_dev_path(const struct space_dev *dev);
+/*
+ * The address range of the device at place @i, below SPACE_DEVICES_MAX; false:
+ * there are not so many.  Devices change places when others come and go.
+ */
+bool space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
+		     uint64_t *ret_end);
 
 /*
  * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of the
@@ -137,7 +162,7 @@ uint64_t space_alloc_reserved(struct space *s, unsigned want,
 			      unsigned *ret_n);
 
 /*
- * Free blocks, all of one device.  Does not wait for the lock: while somebody
+ * Free blocks, all of one device, which nobody reads or writes any more.  Does not wait for the lock: while somebody
  * else has it, the range is noted down and freed by the next who has it
  * (FreeBSD swap_pager_unswapped: free_deferred, free_completed).  Only when
  * SPACE_LATE_MAX ranges are noted down already does it wait.
@@ -159,6 +184,13 @@ int space_write(struct space *s, uint64_t block, const void *buf, uint64_t n);
  * and what is private are set here.  See device_start().
  */
 void space_start(struct space *s, struct aio *aio, struct device_io *io);
+
+/*
+ * Look for transfers that take over 20 s, and tell of each of them once: log,
+ * event, and *slow_transfers.  Whoever comes by regularly calls it; it looks
+ * once a second, and else costs one reading of the clock.
+ */
+void space_watch(struct space *s);
 
 /* Is the block on a device that is closing? */
 bool space_is_closing(struct space *s, uint64_t block);
@@ -184,6 +216,7 @@ void space_water(struct space *s, uint64_t *ret_low, uint64_t *ret_high);
 struct space_totals {
 	uint64_t	total, avail, used;	/* blocks */
 	uint64_t	reserved;		/* of avail: set aside */
+	uint64_t	held;			/* free, but to be discarded */
 	uint64_t	free_deferred, free_completed;	/* blocks, ever */
 	uint64_t	almost_full_events, full_events;
 	bool		almost_full, full;

@@ -181,16 +181,17 @@ fill_totals(struct swap_pager *pager, struct swap_stats *stats)
 	stats->ram_bytes = atomic_load(&pager->ram_bytes);
 	stats->resident_bytes = atomic_load(&core->budget.used) << shift;
 	stats->wired_bytes = atomic_load(&core->budget.wired) << shift;
+	stats->cache_bytes = (uint64_t)cache_size(&core->cache) << shift;
 	stats->cluster_pages = atomic_load(&core->cluster);
+	stats->async_writes = atomic_load(&core->async_writes);
+	format_cut(stats->io, sizeof(stats->io), "%s",
+		   aio_kind(pager->pageout.aio) == AIO_URING ? "uring" :
+		   "threads");
 	fill_counters(&core->counters, &stats->counters);
 	fill_space(core, stats);
 	fill_metadata(core, stats);
 	fill_charge(core, stats);
 	fill_latencies(core, stats);
-	stats->async_writes = atomic_load(&core->async_writes);
-	pthread_mutex_lock(&core->cache.lock);
-	stats->cache_bytes = (uint64_t)core->cache.nframes << shift;
-	pthread_mutex_unlock(&core->cache.lock);
 }
 
 static int

@@ -6,8 +6,10 @@
  * writes values; what is behind a row is a number that one room below owns, and
  * that is safe to change under the threads that use it:
  *
- *	ram			budget, which calls page-out and who waits
+ *	ram			budget, which calls page-out and who waits,
+ *				and the cache
  *	cluster			core.cluster (atomic), and the budget's marks
+ *	swap_async_max		core.async_max (atomic)
  *	low_water, high_water	space, under its lock
  *	overcommit, user_limit	charge, under its lock
  *	metadata_limit		core.maps (atomic)
@@ -62,7 +64,7 @@ static int
 ram_set(struct swap_pager *pager, uint64_t bytes, struct swap_error *error)
 {
 	struct core *core = &pager->core;
-	int rc = budget_set_limit(&core->budget, bytes >> page_shift());
+	int rc = pager_set_ram(core, bytes >> page_shift());
 	char wired[32], least[32];
 
 	if (rc < 0)
@@ -72,8 +74,8 @@ ram_set(struct swap_pager *pager, uint64_t bytes, struct swap_error *error)
 			"unwire some",
 			format_size(atomic_load(&core->budget.wired) <<
 				    page_shift(), wired, sizeof(wired)),
-			format_size(budget_least(&core->budget) <<
-				    page_shift(), least, sizeof(least)));
+			format_size(pager_least_ram(core) << page_shift(),
+				    least, sizeof(least)));
 	atomic_store(&pager->ram_bytes, bytes);
 	/* What page-out has found out held for the other budget. */
 	atomic_store(&core->stuck, false);
@@ -94,6 +96,22 @@ cluster_set(struct swap_pager *pager, uint64_t npages,
 	(void)error;
 	atomic_store(&pager->core.cluster, (unsigned)npages);
 	budget_set_cluster(&pager->core.budget, (unsigned)npages);
+	return 0;
+}
+
+static uint64_t
+async_get(struct swap_pager *pager)
+{
+	return atomic_load(&pager->core.async_max);
+}
+
+/* Page-out looks at it before each write. */
+static int
+async_set(struct swap_pager *pager, uint64_t nwrites,
+	  struct swap_error *error)
+{
+	(void)error;
+	atomic_store(&pager->core.async_max, (unsigned)nwrites);
 	return 0;
 }
 
@@ -280,6 +298,13 @@ static const struct tunable table[] = {
 		.min = 1, .max = SWAP_CLUSTER_MAX, .def = CLUSTER_DEFAULT,
 		.summary = "most pages in one I/O",
 		.get = cluster_get, .set = cluster_set,
+	},
+	{
+		.name = "swap_async_max", .unit = "writes", .type = NUMBER,
+		.min = 1, .max = PAGEOUT_ASYNC_MAX,
+		.def = PAGEOUT_ASYNC_DEFAULT,
+		.summary = "most writes of page-out in flight",
+		.get = async_get, .set = async_set,
 	},
 	{
 		.name = "low_water", .unit = "bytes", .type = SIZE,

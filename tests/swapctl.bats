@@ -69,13 +69,15 @@ used() { snapshot 'd[argv[0]]["used_bytes"]' "$1"; }
 
 has_status() { [ -s status ]; }
 
-# A module that makes every read of swapd last, as long as $SWK_TMP/slow exists.
+# A module that makes every read of swapd last 5 ms a page, as long as
+# $SWK_TMP/slow exists.  It leaves it pread(2) alone to read with.
 make_slow()
 {
 	require_plain_build
 	cat >slow.c <<-'END'
 	#define _GNU_SOURCE
 	#include <dlfcn.h>
+	#include <errno.h>
 	#include <stdlib.h>
 	#include <sys/types.h>
 	#include <unistd.h>
@@ -89,7 +91,13 @@ make_slow()
 		const char *file = getenv("SWK_SLOW");
 
 		if (len >= 4096 && file != NULL && access(file, F_OK) == 0)
-			usleep(100000);
+			usleep(len / 4096 * 5000);
+	}
+
+	int
+	io_uring_queue_init(unsigned depth, void *ring, unsigned flags)
+	{
+		return -ENOSYS;
 	}
 
 	ssize_t
@@ -227,8 +235,8 @@ good, bad = (json.loads(x) for x in sys.argv[1:3])
 assert type(good.pop("elapsed_usec")) is int
 assert good == {"device": sys.argv[3], "result": "ok", "done_bytes": 0,
 		"total_bytes": 0}, good
-assert bad["result"] == "failed" and bad["errno"] == 6, bad
-assert "not in use as swap" in bad["message"], bad' "${lines[@]}" "$file"
+assert bad["result"] == "failed" and bad["errno"] == 16, bad
+assert "being turned off already" in bad["message"], bad' "${lines[@]}" "$file"
 	stop_swapd
 }
 
@@ -356,6 +364,46 @@ assert r["elapsed_usec"] > 0' "$output" "$two" "$held"
 	stop_swapd
 }
 
+# Two devices in one command: neither takes what the other held.
+@test "off of several devices empties them together" {
+	require_uffd
+	one=$(make_swapfile 16M) two=$(make_swapfile 16M)
+	start_swapd --ram 4M --on "$one" --on "$two"
+	start_holder a 24M
+	tell a "fill 1"
+	three=$(make_swapfile 64M)
+	swapctl -p t on "$three"
+	held_one=$(used "$one") held_two=$(used "$two")
+	[ "$held_one" -gt $((6 << 20)) ]
+	[ "$held_two" -gt $((6 << 20)) ]
+	run --separate-stderr swapctl -p t off --json "$one" nothere "$two"
+	assert_failure 1
+	python3 -c 'import json, sys
+one, none, two = (json.loads(x) for x in sys.argv[1:4])
+assert one["result"] == two["result"] == "ok", (one, two)
+assert one["done_bytes"] == one["total_bytes"] == int(sys.argv[4]), one
+assert two["done_bytes"] == two["total_bytes"] == int(sys.argv[5]), two
+assert none["result"] == "failed" and none["errno"] == 6, none' \
+		"${lines[@]}" "$held_one" "$held_two"
+	[[ $stderr == "swapctl: $SWK_TMP/nothere: is not in use"* ]]
+	holds 'list(d) == argv' "$three"
+	tell a "check 1"
+	tell a "fill 2"
+	tell a "check 2"
+	# Together they hold more than there is room for, each does not.
+	swapctl -p t on "$one" "$two"
+	start_holder b 36M
+	tell b "fill 3"
+	run --separate-stderr swapctl -p t off "$three" "$one" "$two"
+	assert_failure 1
+	[[ $stderr == *"together with what is being turned off already it holds"* ]]
+	tell a "check 2"
+	tell b "check 3"
+	end_holder a
+	end_holder b
+	stop_swapd
+}
+
 @test "off -a: one that cannot does not keep the others on" {
 	require_uffd
 	big=$(make_swapfile 32M) small=$(make_swapfile 8M)
@@ -449,18 +497,24 @@ prepare_interrupt()
 	assert_restored
 }
 
-@test "off -a that is interrupted leaves the rest alone" {
+@test "off of several that is interrupted: each is told" {
 	prepare_interrupt
-	env --default-signal=INT swapctl -p t off -a >off.out 2>off.err 3>&- &
+	three=$(make_swapfile 32M)
+	swapctl -p t on "$three"
+	env --default-signal=INT swapctl -p t off "$two" "$one" >off.out 2>off.err 3>&- &
 	pid=$!
 	register_pid "$pid"
 	wait_until 20 off_has_begun
 	kill -INT "$pid"
 	wait "$pid" || status=$?
 	assert_equal "${status:-0}" 1
+	assert_equal "$(cat off.out)" "$two is off; it held nothing"
 	run cat off.err
-	assert_line --index 0 --regexp "^swapctl: $one: stopped after .* in service again$"
-	assert_line --index 1 "swapctl: stopped; 1 device was left as it was"
+	assert_output --regexp "^swapctl: $one: stopped after [0-9.]+ [KM]iB; the device is in service again$"
+	rm slow
+	swapctl -p t on "$two"
+	swapctl -p t off "$three"
+	touch slow
 	assert_restored
 }
 

@@ -144,14 +144,15 @@ refuse_set()	# STATUS WORD... -- SETTING...
 	refuse_set 2 "'x' is not" -- cluster=4 x
 	refuse_set 2 "no option '--force'" -- --force cluster=4
 	# What none of them can be, and both sides of each range.
-	for name in ram cluster low_water high_water overcommit user_limit \
-			metadata_limit map_kind full; do
+	for name in ram cluster swap_async_max low_water high_water \
+			overcommit user_limit metadata_limit map_kind full; do
 		for bad in x -1 1.5 99999999999999999999 0x10 ' 1' 1Q; do
 			refuse_set 1 "$name: '$bad" "give " -- "$name=$bad"
 		done
 	done
 	refuse_set 1 "1..64 pages" -- cluster=0
 	refuse_set 1 "1..64 pages" -- cluster=65
+	refuse_set 1 "1..64 writes" -- swap_async_max=0
 	refuse_set 1 "ram: '1023K'" -- ram=1023K
 	refuse_set 1 "0..7" -- overcommit=8
 	refuse_set 1 "wait|fail" -- full=maybe
@@ -379,7 +380,7 @@ assert sorted(o["name"] for o in s["objects"]) == ["n1", "n3"]'
 	start_client a
 	for kind in array hash trie; do
 		swapctl -p t set map_kind=$kind
-		order a create $kind 1500
+		order a create $kind 1500 exact
 		order a fill $kind 1 0 1500
 		holds 'o[argv[0]]["map_kind"] == argv[0]' $kind
 		holds 'o[argv[0]]["map_bytes"] > 0' $kind

@@ -169,6 +169,17 @@ varlink_error(const char *error, json_t *params)
 
 /* ------------------------------------------------------------- parameters */
 
+static bool
+is_strings(const json_t *value)
+{
+	if (!json_is_array(value))
+		return false;
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (!json_is_string(json_array_get(value, i)))
+			return false;
+	return true;
+}
+
 static int
 param_store(const struct varlink_param *param, json_t *value)
 {
@@ -188,6 +199,11 @@ param_store(const struct varlink_param *param, json_t *value)
 		if (!json_is_string(value))
 			return -EINVAL;
 		*(const char **)param->value = json_string_value(value);
+		return 0;
+	case VARLINK_STRINGS:
+		if (!is_strings(value))
+			return -EINVAL;
+		*(json_t **)param->value = value;
 		return 0;
 	}
 	return -EINVAL;

@@ -21,7 +21,7 @@
 
 /* Bounds of a call: no call of the interface comes near them. */
 #define VARLINK_CALL_DEPTH	8u
-#define VARLINK_CALL_VALUES	256u
+#define VARLINK_CALL_VALUES	512u
 /* Bounds of a reply, whose length is what limits it. */
 #define VARLINK_REPLY_DEPTH	16u
 #define VARLINK_REPLY_VALUES	((size_t)8 << 20)
@@ -64,6 +64,7 @@ enum varlink_type {
 	VARLINK_INT,		/* uint64_t; never negative */
 	VARLINK_BOOL,		/* bool */
 	VARLINK_STRING,		/* const char *, in the call */
+	VARLINK_STRINGS,	/* json_t *, in the call: an array of strings */
 };
 
 struct varlink_param {

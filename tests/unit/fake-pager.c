@@ -544,26 +544,38 @@ swap_device_attach(struct swap_pager *pager, const char *spec,
 	return 0;
 }
 
+/* "/missing" cannot be detached, and the others do not mind. */
 int
-swap_device_detach(struct swap_pager *pager, const char *spec,
-		   swap_progress_fn *progress, void *arg,
-		   struct swap_error *error)
+swap_devices_detach(struct swap_pager *pager, struct swap_detach detach[],
+		    size_t n, swap_detach_fn *progress, void *arg)
 {
-	struct swap_progress p = { .total_bytes = 100 };
+	uint64_t done = 0;
+	int rc = 0;
 
-	(void)spec;
 	change(pager, &pager->ndetaching, 1);
-	while (p.done_bytes < 100) {
-		if (progress(arg, &p) != 0) {
+	for (size_t i = 0; i < n; i++) {
+		detach[i].progress.total_bytes = 100;
+		if (strcmp(detach[i].spec, "/missing") != 0)
+			continue;
+		detach[i].finished = 1;
+		rc = error_set(&detach[i].error, -ENXIO, "/missing: is not "
+			       "in use");
+	}
+	while (done < 100) {
+		if (progress(arg, detach, n) != 0) {
 			change(pager, &pager->ndetaching, -1);
 			change(pager, &pager->nstopped, 1);
-			return error_set(error, -EINTR, "stopped");
+			for (size_t i = 0; i < n; i++)
+				error_set(&detach[i].error, -EINTR, "stopped");
+			return -EINTR;
 		}
-		p.done_bytes += pager->detach_ends ? 50 : 0;
+		done += pager->detach_ends ? 50 : 0;
+		for (size_t i = 0; i < n; i++)
+			detach[i].progress.done_bytes = done;
 		nap();
 	}
 	change(pager, &pager->ndetaching, -1);
-	return 0;
+	return rc;
 }
 
 /* Each uid is charged what its objects are long. */

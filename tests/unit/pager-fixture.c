@@ -82,53 +82,52 @@ jitter(void)
 		usleep((useconds_t)(r >> 8) % 50);
 }
 
+/* What is done to a transfer before it begins: 0, or it fails. */
+static int
+before_io(struct device *device, bool write, uint64_t block, uint64_t n)
+{
+	unsigned slow = write ? fault.write_slow : fault.read_slow;
+
+	jitter();
+	if (slow > 0)
+		usleep(slow);
+	if (!write && atomic_exchange(&fault.vanish, false))
+		device_orphan(device);
+	if (!write)
+		return touches(block, n, fault.read_lo, fault.read_hi) ?
+		       -EIO : 0;
+	if (!touches(block, n, fault.write_lo, fault.write_hi))
+		return 0;
+	fault.write_hits++;
+	return -EIO;
+}
+
 int
 __wrap_device_read(struct device *device, uint64_t block, void *buf,
 		   uint64_t n)
 {
-	jitter();
-	if (fault.read_slow > 0)
-		usleep(fault.read_slow);
-	if (atomic_exchange(&fault.vanish, false))
-		device_orphan(device);
-	if (touches(block, n, fault.read_lo, fault.read_hi))
-		return -EIO;
-	return __real_device_read(device, block, buf, n);
+	int rc = before_io(device, false, block, n);
+
+	return rc < 0 ? rc : __real_device_read(device, block, buf, n);
 }
 
 int
 __wrap_device_write(struct device *device, uint64_t block, const void *buf,
 		    uint64_t n)
 {
-	jitter();
-	if (fault.write_slow > 0)
-		usleep(fault.write_slow);
-	if (touches(block, n, fault.write_lo, fault.write_hi)) {
-		fault.write_hits++;
-		return -EIO;
-	}
-	return __real_device_write(device, block, buf, n);
+	int rc = before_io(device, true, block, n);
+
+	return rc < 0 ? rc : __real_device_write(device, block, buf, n);
 }
 
-/* What the two above do, for a transfer that goes on by itself. */
 void
 __wrap_device_start(struct device *device, struct aio *aio,
 		    struct device_io *io)
 {
-	uint64_t block = io->block - io->base;
-	unsigned slow = io->write ? fault.write_slow : fault.read_slow;
-	bool bad = io->write ?
-		touches(block, io->n, fault.write_lo, fault.write_hi) :
-		touches(block, io->n, fault.read_lo, fault.read_hi);
+	int rc = before_io(device, io->write, io->block - io->base, io->n);
 
-	jitter();
-	if (slow > 0)
-		usleep(slow);
-	if (!io->write && atomic_exchange(&fault.vanish, false))
-		device_orphan(device);
-	fault.write_hits += io->write && bad;
-	if (bad)
-		io->done(io, -EIO);
+	if (rc < 0)
+		io->done(io, rc);
 	else
 		__real_device_start(device, aio, io);
 }
@@ -307,6 +306,17 @@ check_ok(int rc, const struct swap_error *error)
 }
 
 unsigned cluster;
+bool exact_ram;
+
+uint64_t
+ram_for(uint64_t bytes)
+{
+	uint64_t ram = bytes;
+
+	while (ram - cache_size_for(ram / PAGE) * (uint64_t)PAGE < bytes)
+		ram = bytes + cache_size_for(ram / PAGE) * (uint64_t)PAGE;
+	return ram;
+}
 
 struct env *
 env_new(uint64_t ram, unsigned flags)
@@ -330,7 +340,7 @@ env_new(uint64_t ram, unsigned flags)
 		snprintf(env->device[i], sizeof(env->device[i]), "%s/%u",
 			 env->dir, i);
 	swap_pager_config_init(&config);
-	config.ram_bytes = ram;
+	config.ram_bytes = exact_ram ? ram : ram_for(ram);
 	config.flags = flags;
 	config.fault_threads = THREADS;
 	config.cluster_pages = cluster;
@@ -571,6 +581,9 @@ push_out(const struct area *a, uint64_t page, uint64_t n,
 			nin += in_ram(a->object, i);
 		if (nin == 0)
 			return;
+		/* Even those that have proved to be in use. */
+		swap_object_flush(a->object, page * PAGE, n * PAGE,
+				  SWAP_FLUSH_DEACTIVATE, NULL);
 		write_pages(other, 0, other->npages, 1);
 	}
 	fail_msg("pages stay in RAM");

@@ -81,6 +81,11 @@ struct env {
 
 extern unsigned cluster;	/* pages, of the next pager; 0: as it likes */
 
+/* The RAM of which the cache leaves @bytes to pages. */
+uint64_t ram_for(uint64_t bytes);
+/* Is the next pager's RAM just that?  Else it is what its pages have. */
+extern bool exact_ram;
+
 struct env *env_new(uint64_t ram, unsigned flags);
 /* All objects must have gone by now: is anything left behind?  Then end. */
 void env_end(struct env *env);

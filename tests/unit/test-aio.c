@@ -17,6 +17,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -184,8 +185,8 @@ teardown(void **state)
 }
 
 static void
-start(struct fixture *f, struct transfer *t, bool write, unsigned chunk,
-      void (*done)(struct aio_request *request, int rc))
+prepare(struct fixture *f, struct transfer *t, bool write, unsigned chunk,
+	void (*done)(struct aio_request *request, int rc))
 {
 	*t = (struct transfer){
 		.request = {
@@ -198,6 +199,13 @@ start(struct fixture *f, struct transfer *t, bool write, unsigned chunk,
 		},
 		.f = f,
 	};
+}
+
+static void
+start(struct fixture *f, struct transfer *t, bool write, unsigned chunk,
+      void (*done)(struct aio_request *request, int rc))
+{
+	prepare(f, t, write, chunk, done);
 	aio_start(f->aio, &t->request);
 }
 
@@ -393,21 +401,15 @@ static void
 start_held(struct fixture *f, struct transfer *t, int ends[2])
 {
 	assert_int_equal(pipe(ends), 0);
-	start(f, t, false, 0, note);
+	prepare(f, t, false, 0, note);
 	if (f->variant != THREADS) {
-		/* Not yet submitted: give it something to wait for. */
-		finish(f);
-		f->ndone = 0;
 		t->request.fd = ends[0];
 		t->request.len = 8;
-		t->request.offset = 0;
-		hook.looks = 0;
-		aio_start(f->aio, &t->request);
-		aio_submit(f->aio);
-		return;
 	}
+	aio_start(f->aio, &t->request);
 	aio_submit(f->aio);
-	sem_wait(&hook.held);
+	if (f->variant == THREADS)
+		sem_wait(&hook.held);
 }
 
 static void
@@ -417,6 +419,26 @@ release(struct fixture *f, int ends[2])
 		sem_post(&hook.go);
 	else
 		assert_int_equal(write(ends[1], "released", 8), 8);
+}
+
+struct later {
+	struct fixture	*f;
+	int		 ends[2];
+	int		 tid;
+};
+
+static bool
+sleeps(const char *path)
+{
+	char line[256] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *name_end;
+
+	assert_true(fd >= 0);
+	assert_true(read(fd, line, sizeof(line) - 1) > 0);
+	close(fd);
+	name_end = strrchr(line, ')');
+	return name_end != NULL && name_end[2] == 'S';
 }
 
 static bool
@@ -471,6 +493,45 @@ test_descriptor_is_readable_until_reaped(void **state)
 	assert_false(readable(f, 0));
 	close(ends[0]);
 	close(ends[1]);
+}
+
+static void *
+release_later(void *arg)
+{
+	struct later *later = arg;
+	char path[64];
+
+	/* Until the owner sleeps: its state stands behind its name. */
+	format_cut(path, sizeof(path), "/proc/self/task/%d/stat", later->tid);
+	while (!sleeps(path))
+		sched_yield();
+	release(later->f, later->ends);
+	return NULL;
+}
+
+/* The thread that sleeps on the descriptor wakes when something ends. */
+static void
+test_descriptor_wakes_a_sleeper(void **state)
+{
+	struct fixture *f = *state;
+	struct later later = { .f = f, .tid = gettid() };
+	pthread_t thread;
+	struct transfer t;
+
+	assert_int_equal(ftruncate(f->fd, CHUNK), 0);
+	hook.hold = f->variant == THREADS;
+	start_held(f, &t, later.ends);
+	assert_int_equal(pthread_create(&thread, NULL, release_later, &later),
+			 0);
+	errno = 0;
+	if (!readable(f, 60000))
+		assert_int_equal(errno, EINTR);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(readable(f, 0));
+	assert_int_equal(aio_reap(f->aio), 1);
+	assert_int_equal(f->rc, 0);
+	close(later.ends[0]);
+	close(later.ends[1]);
 }
 
 static void
@@ -567,6 +628,7 @@ main(void)
 		WITH_ALL(test_done_may_start_others),
 		WITH_ALL(test_looking_costs_no_call_and_no_wait),
 		WITH_ALL(test_descriptor_is_readable_until_reaped),
+		WITH_ALL(test_descriptor_wakes_a_sleeper),
 		WITH_ALL(test_nothing_to_wait_for),
 		WITH_ALL(test_belongs_to_the_thread_that_starts),
 		WITH_ALL(test_destroy_waits),

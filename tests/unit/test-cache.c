@@ -224,8 +224,8 @@ test_size(void **state)
 {
 	(void)state;
 	assert_in_range(cache_size_for(256), 1, 64);
-	assert_int_equal(cache_size_for(UINT64_MAX), CACHE_FRAMES_MAX);
-	assert_true(cache_size_for(1 << 20) > cache_size_for(1 << 14));
+	assert_in_range(cache_size_for(UINT64_MAX), 1, CACHE_FRAMES_MAX);
+	assert_true(cache_size_for(1 << 14) > cache_size_for(1 << 12));
 }
 
 /* --------------------------------------------------------------------- model */

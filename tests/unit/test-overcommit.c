@@ -169,6 +169,7 @@ test_ram(void **state)
 	struct swap_error error = { 0 };
 	struct swap_object *b;
 	struct area a;
+	char ram[24];
 
 	(void)state;
 	must_attach(env, 0, DEVICE(4 * MIB));
@@ -187,7 +188,8 @@ test_ram(void **state)
 	b = must_make(env, ANN, 5 * MIB);
 	swap_object_unref(b);
 	/* A budget that changes counts as it is now. */
-	tune(env, "ram", "3M");
+	snprintf(ram, sizeof(ram), "%" PRIu64, ram_for(3 * MIB));
+	tune(env, "ram", ram);
 	assert_int_equal(totals_of(env).chargeable_bytes, 7 * MIB);
 	b = must_make(env, ANN, 6 * MIB);
 	swap_object_unref(b);

@@ -442,6 +442,34 @@ test_handover_lost(void **state)
 	handover_lost(true);
 }
 
+/* A detach that has begun goes no further until the pager ends. */
+struct held {
+	struct env	*env;
+	atomic_bool	 begun;
+};
+
+static int
+hold_on(void *arg, const struct swap_progress *progress)
+{
+	struct held *held = arg;
+
+	(void)progress;
+	atomic_store(&held->begun, true);
+	while (!atomic_load(&held->env->pager->core.frozen))
+		usleep(1000);
+	return 0;
+}
+
+static void *
+held_main(void *arg)
+{
+	struct held *held = arg;
+	int rc = swap_device_detach(held->env->pager, held->env->device[0],
+				    hold_on, held, NULL);
+
+	return (void *)(intptr_t)rc;
+}
+
 static void *
 detach_main(void *arg)
 {
@@ -458,6 +486,7 @@ static void
 test_handover_detach(void **state)
 {
 	struct env *env = env_new(MIB, 0);
+	struct held held = { .env = env };
 	struct swap_error error = { 0 };
 	struct area a;
 	pthread_t thread;
@@ -468,9 +497,8 @@ test_handover_detach(void **state)
 	a = area_new(env, 1024, 0);
 	write_pages(&a, 0, 1024, 1);
 	must_attach(env, 1, 8 * MIB);
-	fault.write_slow = 20000;
-	pthread_create(&thread, NULL, detach_main, env);
-	while (totals_of(env).counters.pageback_pages == 0)
+	pthread_create(&thread, NULL, held_main, &held);
+	while (!atomic_load(&held.begun))
 		usleep(1000);
 	check_ok(swap_pager_close(env->pager, &error), &error);
 	pthread_join(thread, &rc);

@@ -351,6 +351,37 @@ devices(void **state)
 	close(fd);
 }
 
+/* Several together: each has its own result. */
+static void
+off_several(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_open();
+	const char *text;
+
+	f->pager.detach_ends = true;
+	text = raw_call(fd, "Off", "\"devices\":[\"/dev/x\",\"/missing\"]");
+	expect(text, "\"device\":\"/dev/x\"");
+	expect(text, "\"device\":\"/missing\"");
+	expect(text, "\"errno\":-6");
+	expect(text, "is not in use");
+	raw_send(fd, "{\"method\":\"org.swapkit.Pager.Off\",\"more\":true,"
+		 "\"parameters\":{\"devices\":[\"/dev/x\",\"/dev/y\"]}}");
+	expect(raw_answer(fd), "\"continues\":true");
+	expect(raw_answer(fd), "\"continues\":true");
+	if (strstr(raw_answer(fd), "continues") != NULL)
+		fail();
+	/* One or the other, and names. */
+	expect(raw_call(fd, "Off", "\"device\":\"/x\",\"devices\":[]"),
+	       "InvalidParameter");
+	expect(raw_call(fd, "Off", ""), "InvalidParameter");
+	expect(raw_call(fd, "Off", "\"devices\":[]"), "\"errno\":-22");
+	expect(raw_call(fd, "Off", "\"devices\":[1]"), "InvalidParameter");
+	expect(raw_call(fd, "Off", "\"devices\":[\"/x\",\"y\"]"),
+	       "not an absolute path");
+	close(fd);
+}
+
 static void
 off_hang_up(void **state)
 {
@@ -928,6 +959,7 @@ main(void)
 		TEST(abrupt_close),
 		TEST(death_with_child),
 		TEST(devices),
+		TEST(off_several),
 		TEST(off_hang_up),
 		TEST(status_stream),
 		TEST(permission),

@@ -1557,7 +1557,11 @@ model_close(struct model *m, unsigned i)
 	if (model_serves(d))
 		others -= model_count(d, FREE);
 	others = others > m->reserved ? others - m->reserved : 0;
-	need = min_u64(swapped, model_count(d, USED));
+	need = model_count(d, USED);
+	for (unsigned k = 0; k < MODEL_DEVICES; k++)
+		if (m->dev[k].attached && m->dev[k].closing)
+			need += model_count(&m->dev[k], USED);
+	need = min_u64(swapped, need);
 	rc = space_close_begin(&m->f->s, in_dir(m->f, d->name), swapped, spare,
 			       &dev, &m->f->error);
 	if (need > spare + others) {

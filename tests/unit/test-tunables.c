@@ -63,8 +63,8 @@ static void
 test_list(void **state)
 {
 	static const char *const names[] = {
-		"ram", "cluster", "low_water", "high_water", "overcommit",
-		"user_limit", "metadata_limit", "map_kind", "full",
+		"ram", "cluster", "swap_async_max", "low_water", "high_water",
+		"overcommit", "user_limit", "metadata_limit", "map_kind", "full",
 	};
 	struct env *env = env_new(RAM, 0);
 	struct swap_tunable *t;
@@ -90,11 +90,12 @@ test_list(void **state)
 	assert_string_equal(t[1].default_value, "32");
 	assert_string_equal(t[1].range, "1..64");
 	assert_string_equal(t[1].unit, "pages");
-	assert_string_equal(t[2].value, "0");
-	assert_string_equal(t[4].range, "0..7");
-	assert_string_equal(t[7].range, "auto|array|hash|trie");
-	assert_string_equal(t[7].unit, "");
-	assert_string_equal(t[8].range, "wait|fail");
+	assert_string_equal(t[2].default_value, "16");
+	assert_string_equal(t[3].value, "0");
+	assert_string_equal(t[5].range, "0..7");
+	assert_string_equal(t[8].range, "auto|array|hash|trie");
+	assert_string_equal(t[8].unit, "");
+	assert_string_equal(t[9].range, "wait|fail");
 	/* What is shown can be set, and changes nothing. */
 	for (size_t i = 0; i < n; i++) {
 		tune(env, t[i].name, t[i].value);
@@ -141,6 +142,8 @@ test_set(void **state)
 		{ "cluster", "1", "1" },
 		{ "cluster", "64", "64" },
 		{ "cluster", "32", "32" },
+		{ "swap_async_max", "1", "1" },
+		{ "swap_async_max", "64", "64" },
 		{ "high_water", "1G", "1073741824" },
 		{ "low_water", "1M", "1048576" },
 		{ "low_water", "1", "4096" },		/* whole blocks */
@@ -196,6 +199,8 @@ test_refused(void **state)
 		{ "rum", "1M", -ENOENT, "there are ram, cluster" },
 		{ "", "1M", -ENOENT, "metadata_limit" },
 		{ "RAM", "1M", -ENOENT, "full" },
+		{ "swap_async_max", "0", -EINVAL, "1..64 writes" },
+		{ "swap_async_max", "65", -EINVAL, "1..64 writes" },
 		{ "ram", "", -EINVAL, "not a size" },
 		{ "ram", "much", -EINVAL, "not a size" },
 		{ "ram", "-1", -EINVAL, "1048576..1152921504606846976 bytes" },
@@ -280,6 +285,15 @@ wait_resident(struct env *env, uint64_t bytes)
 		 totals_of(env).resident_bytes);
 }
 
+/* Pages and the cache. */
+static uint64_t
+all_ram(struct env *env)
+{
+	struct swap_stats stats = totals_of(env);
+
+	return stats.resident_bytes + stats.cache_bytes;
+}
+
 static void
 test_ram_lowered(void **state)
 {
@@ -330,11 +344,11 @@ test_ram_raised(void **state)
 	assert_false(filler.done);
 	tune(env, "ram", "2M");
 	for (unsigned tries = 0; tries < 2000 &&
-	     totals_of(env).resident_bytes < 2 * MIB; tries++)
+	     all_ram(env) < 2 * MIB; tries++)
 		usleep(5000);
-	assert_int_equal(totals_of(env).resident_bytes, 2 * MIB);
+	assert_int_equal(all_ram(env), 2 * MIB);
 	assert_false(filler.done);
-	tune(env, "ram", "3M");
+	tune(env, "ram", "4M");
 	pthread_join(thread, NULL);
 	assert_int_equal(filler.nbus, 0);
 	check_pages(&a, 0, 700, 1);
@@ -356,14 +370,14 @@ test_ram_wired(void **state)
 	a = area_new(env, 1000, 0);
 	write_pages(&a, 0, 1000, 1);
 	check_ok(swap_region_wire(a.region, 0, 600 * PAGE, &error), &error);
-	/* Of 799 pages 199 must stay. */
-	assert_int_equal(swap_pager_tune(env->pager, "ram", "3272703", &error),
+	/* Of 852 pages 53 are the cache's; of the others 199 must stay. */
+	assert_int_equal(swap_pager_tune(env->pager, "ram", "3489791", &error),
 			 -EBUSY);
 	assert_non_null(strstr(error.message, "2.3 MiB"));
-	assert_non_null(strstr(error.message, "3.1 MiB"));
+	assert_non_null(strstr(error.message, "3.3 MiB"));
 	check_value(env, "ram", "4194304");
 	assert_int_equal(totals_of(env).ram_bytes, 4 * MIB);
-	tune(env, "ram", "3272704");
+	tune(env, "ram", "3489792");
 	wait_resident(env, 799 * PAGE);
 	for (uint64_t i = 0; i < 600; i++)
 		assert_true(in_ram(a.object, i));
@@ -494,8 +508,8 @@ wait_starved(struct env *env)
 static void
 test_full(void **state)
 {
-	const uint64_t room = MIB / PAGE + 64;
 	struct env *env = env_new(MIB, 0);
+	const uint64_t room = (MIB - totals_of(env).cache_bytes) / PAGE + 64;
 	struct area a = area_new(env, 1000, 0);
 	struct filler waiting = { .a = &a, .n = 500, .version = 1 };
 	struct filler more = { .a = &a, .first = 500, .n = 10, .version = 1 };
@@ -625,16 +639,17 @@ test_reaches(void **state)
 	assert_int_equal(stats.map_limit_bytes, MIB);
 	assert_int_equal(stats.cluster_pages, 3);
 	assert_int_equal(stats.overcommit, 5);
-	/* 1024 pages: one part in 32, which is more than two clusters. */
-	assert_int_equal(core->budget.low, 32);
-	assert_int_equal(core->budget.high, 64);
+	/* 960 pages: one part in 32, which is more than two clusters. */
+	assert_int_equal(core->budget.low, 30);
+	assert_int_equal(core->budget.high, 60);
 	tune(env, "cluster", "64");
-	assert_int_equal(core->budget.low, 128);
-	assert_int_equal(core->budget.high, 256);
+	assert_int_equal(core->budget.low, 120);
+	assert_int_equal(core->budget.high, 240);
 	tune(env, "ram", "1M");
-	assert_int_equal(core->budget.low, 32);
+	assert_int_equal(core->budget.low, 28);
+	/* Enough for some milliseconds, however much RAM there is. */
 	tune(env, "ram", "1G");
-	assert_int_equal(core->budget.low, 8192);
+	assert_int_equal(core->budget.low, 1024);
 	env_end(env);
 }
 
@@ -682,5 +697,6 @@ main(int argc, char *argv[])
 
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
+	exact_ram = true;
 	return cmocka_run_group_tests_name("tunables", tests, NULL, NULL);
 }
