@@ -253,6 +253,8 @@ count_state()	# ANSWER LETTER
 	order a fill wired 4 0 8
 	order a wire wired 0 8
 	order a copy wired 0 from 0 8 destroy '=>' EBUSY
+	order a create plain 8
+	order a copy from 0 plain 0 8 '=>' EINVAL
 	order a check wired 4 0 8
 	end_client a
 	holds 's["swap_used_bytes"] == 0 and s["resident_bytes"] == 0'
