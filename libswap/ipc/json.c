@@ -923,6 +923,11 @@ json_to_device_map(const json_t *json, struct swap_device_map *ret_map)
 			      struct swap_map_cell, &cells, &map.ncells);
 	if (r < 0)
 		return r;
+	/* Who wanted none may put others there. */
+	if (map.ncells == 0) {
+		free(cells);
+		cells = NULL;
+	}
 	map.cells = cells;
 	*ret_map = map;
 	return 0;
