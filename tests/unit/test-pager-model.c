@@ -630,7 +630,8 @@ model_open(struct model *m, struct env *env)
 	m->env = env;
 	for (unsigned i = 0; i < MODEL_OBJECTS; i++) {
 		struct model_object *o = &m->object[i];
-		struct area a = area_new(env, MODEL_PAGES, 0);
+		struct area a = area_new(env, MODEL_PAGES,
+					 SWAP_OBJECT_EXACT);
 
 		o->object = a.object;
 		o->id = a.id;
