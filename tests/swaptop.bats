@@ -135,9 +135,9 @@ at_end() { wait_until 20 on_screen "recording .* ended"; }
 	wait_until 20 on_screen "Block  0-1 *$"
 	off_screen "45% ×"
 	# The other device, and back.
-	press ]
+	press ']'
 	wait_until 20 on_screen "/srv/swap0 .* 2/2"
-	press [
+	press '['
 	wait_until 20 on_screen "/dev/sdb1 .* 1/2"
 	# Both beside each other, where there is room.
 	resize 120x40
@@ -370,7 +370,7 @@ only_ascii() { ! screen | LC_ALL=C grep -q '[^ -~]'; }
 		mouse 65 10 10
 	done
 	wait_until 20 off_screen " object-01 "
-	for _ in 1 2 3 4 5 6 7 8; do
+	for _ in 1 2 3 4 5 6 7 8 9; do
 		mouse 64 10 10
 	done
 	wait_until 20 on_screen " object-01 "
@@ -555,7 +555,7 @@ only_ascii() { ! screen | LC_ALL=C grep -q '[^ -~]'; }
 	assert_equal "$(grep -c " work " <<<"$output")" 2
 	refute_output --partial "Longest"
 	run swaptop -p t --once --ascii
-	! LC_ALL=C grep -q '[^ -~]' <<<"$output"
+	run ! grep -q '[^ -~]' <<<"$output"
 	end_client a
 	stop_swapd
 }

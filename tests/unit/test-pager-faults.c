@@ -1054,12 +1054,14 @@ test_fill(void **state)
 {
 	struct env *env = env_new(4 * MIB, 0);
 	struct swap_counters counters;
+	pthread_t sampler;
 	struct area a;
 
 	(void)state;
 	must_attach(env, 0, 40 * MIB);
 	a = area_new(env, 4096, 0);
 	watch(env, &a);
+	pthread_create(&sampler, NULL, sampler_main, env);
 	write_pages(&a, 0, 2048, 1);
 	for (uint64_t i = 0; i < 1024; i++)
 		write_pages(&a, 4095 - i, 1, 1);
@@ -1067,6 +1069,8 @@ test_fill(void **state)
 	assert_in_range(counters.faults_zero, 1, 3072 / 2);
 	check_pages(&a, 0, 2048, 1);
 	check_pages(&a, 3072, 1024, 1);
+	atomic_store(&env->stop, true);
+	pthread_join(sampler, NULL);
 	check_budget(env, 4 * MIB);
 	/* What nobody wrote is empty, whether it was put in or not. */
 	check_pages(&a, 2048, 1024, 0);
