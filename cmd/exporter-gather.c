@@ -59,7 +59,7 @@ struct gather {
 	uint64_t	 wanted_usec;	/* a picture begun then or later */
 	struct picture	*picture;	/* the last one, or NULL */
 	bool		 ending;
-	unsigned	 nrunning;	/* askers whose threads have not ended */
+	unsigned	 nrunning;	/* threads of askers */
 	pthread_t	 leader;
 	struct asker	 asker[];
 };

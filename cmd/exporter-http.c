@@ -20,6 +20,7 @@
  *	each form of it is written once and shared, however many ask.
  *  H5	At most WAITING_MAX requests wait for a picture; more are told to come
  *	back.
+ *  H6	The kernel's buffers for a connection are small (exporter-listen.c).
  *
  * Locks: http.lock guards the list of connections and who waits.  It is taken
  * before those of the gatherer and of libmicrohttpd.  Suspending is done with

@@ -20,6 +20,11 @@
 #include "util.h"
 
 #define BACKLOG		128
+/*
+ * What the kernel keeps for one connection, each way.  By itself it would take
+ * megabytes for a client that does not read.
+ */
+#define BUFFER_BYTES	65536
 
 static int
 not_an_address(const char *text, const char *why, struct swap_error *error)
@@ -108,7 +113,7 @@ listen_failed(const char *text, int code, struct swap_error *error)
 static int
 open_one(const struct addrinfo *info)
 {
-	const int yes = 1, no = 0;
+	const int yes = 1, no = 0, buffer = BUFFER_BYTES;
 	int fd, r;
 
 	fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC,
@@ -116,6 +121,9 @@ open_one(const struct addrinfo *info)
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	/* Connections inherit these. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	if (info->ai_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no,
 				 sizeof(no));

@@ -69,8 +69,8 @@ static const char help_text[] =
 "Serves the figures of swap pagers over HTTP: /metrics for Prometheus,\n"
 "/stats.json, /healthz, and a page at / that says what is where.\n"
 "\n"
-"  -p, --pager PAGER    a name, or the path of a socket, or \"kernel\" for the\n"
-"                       kernel's own swap; several times for several\n"
+"  -p, --pager PAGER    a name, or the path of a socket, or \"kernel\" for\n"
+"                       the kernel's own swap; several times for several\n"
 "                       ($SWAPCTL_PAGER, else \"default\")\n"
 "  --listen ADDRESS:PORT\n"
 "                       where to serve (" LISTEN_ADDRESS ":" LISTEN_PORT

@@ -277,7 +277,8 @@ put_zeros(struct fault *f, uint64_t first, uint64_t n, uint64_t *ret_in)
 
 	in = done == 64 ? UINT64_MAX : (UINT64_C(1) << done) - 1;
 	if (!(in >> at & 1)) {
-		if (at > 0 || rc == 0)
+		/* Others may be of another vma, which refuses the whole. */
+		if (n > 1)
 			rc = region_zero(f->region, f->page, 1, &done);
 		/* Who filled a page that had no contents has given it some. */
 		if (rc == 0 || rc == -EEXIST)
@@ -299,6 +300,8 @@ fault_zero(struct fault *f)
 
 	ra_fault(&f->region->readahead, f->page,
 		 fault_window(core, ZEROS_MAX), &plan);
+	if (object->exact)
+		plan.now = 1;
 	n = new_pages(f, &plan, &piece.page);
 	if (n > 1 && !budget_take(&core->budget, n)) {
 		piece.page = f->page;

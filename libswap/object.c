@@ -162,6 +162,7 @@ object_alloc(struct core *core, const struct object_spec *spec)
 	object->core = core;
 	object->pool = &core->pool;
 	object->flags = spec->flags;
+	object->exact = (spec->flags & SWAP_OBJECT_EXACT) != 0;
 	object->npages = spec->npages;
 	object->memfd = -1;
 	object->uid = spec->uid;
@@ -220,7 +221,7 @@ check_spec(const struct object_spec *spec, struct swap_error *error)
 		return error_set(error, -EFBIG,
 			"an object of %" PRIu64 " pages: the limit is %" PRIu64,
 			spec->npages, (uint64_t)OBJECT_PAGES_MAX);
-	if ((spec->flags & ~SWAP_OBJECT_NOSWAP) != 0)
+	if ((spec->flags & ~(SWAP_OBJECT_NOSWAP | SWAP_OBJECT_EXACT)) != 0)
 		return error_set(error, -EINVAL, "unknown object flags 0x%x",
 				 spec->flags);
 	return spec->name != NULL ? check_name(spec->name, error) : 0;

@@ -229,6 +229,7 @@ struct swap_object {
 	uint64_t	 charged;	/* bytes; creation, then the killer */
 	struct swap_object *source;	/* (l) a copy asks it for EMPTY pages */
 	bool		 copy;		/* (c) was made as a copy */
+	bool		 exact;		/* (c) SWAP_OBJECT_EXACT */
 	bool		 cut;		/* (l) a copy that lost its source */
 	unsigned	 fetching;	/* (l) reads of source in flight */
 };

@@ -145,6 +145,7 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	object_unlock(object);
 	pb->failed_page = UINT64_MAX;
 	nread = pageio_read(pb->core, block, b.n, pb->buf, b.in, &error);
+	count(&object->pagein_pages, nread);
 	for (uint64_t i = 0; i < b.n; i++)
 		b.lost[i] = !b.in[i];
 	b.clean = may_be_clean(pb, set, &b, block);

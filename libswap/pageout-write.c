@@ -401,6 +401,9 @@ write_finish(struct pageout *po, struct pageout_write *w)
 
 	count(&po->core->counters.pageouts, 1);
 	count(&po->core->counters.pageout_pages, good);
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->page[i].block <= SWAPMAP_BLOCK_MAX)
+			count(&w->page[i].object->pageout_pages, 1);
 	for (unsigned i = 0, len; i < w->n; i += len) {
 		struct run run;
 
@@ -572,7 +575,8 @@ stage_sift(struct pageout *po, const struct victim *victim, unsigned n)
 	while (i < n) {
 		unsigned fill = 0;
 
-		while (i + fill < n &&
+		/* An exact object remembers that these were written. */
+		while (i + fill < n && !victim->object->exact &&
 		       is_fill(from + ((uint64_t)(i + fill) << page_shift())))
 			fill++;
 		if (fill > 0) {

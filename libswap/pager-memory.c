@@ -368,6 +368,10 @@ swap_object_copy(struct swap_object *from, uint64_t from_offset,
 		return error_set(error, -EINVAL, "source and destination %s",
 				 from == to ? "are one object" :
 				 "have different pagers");
+	if (!to->exact)
+		return error_set(error, -EINVAL, "the destination does not "
+				 "know which of its pages were written; make "
+				 "it with SWAP_OBJECT_EXACT");
 	rc = merge(from, from_offset >> shift, to, to_offset >> shift,
 		   length >> shift, flags);
 	return rc < 0 ? copy_failed(rc, error) : 0;

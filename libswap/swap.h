@@ -270,6 +270,12 @@ struct swap_object;
  * or not: -ENOMEM where the budget has no room for more wired pages.
  */
 #define SWAP_OBJECT_NOSWAP	(1u << 0)
+/*
+ * It is known of every page whether a program has touched it: needed for the
+ * destination of swap_object_copy().  Others get new pages ahead of a program
+ * that writes in order, and forget that pages of zeros were ever written.
+ */
+#define SWAP_OBJECT_EXACT	(1u << 1)
 
 /*
  * Create a memory object of @size bytes (rounded up to whole pages), filled
@@ -382,14 +388,16 @@ int swap_object_limit(struct swap_object *object, uint64_t ram_bytes,
 /*
  * Give one object the pages of another that it does not have itself: what the
  * destination has wins (FreeBSD swap_pager_copy).  Pages that were never
- * written count as not there on both sides.
+ * written count as not there on both sides; so the destination must be
+ * SWAP_OBJECT_EXACT.
  *
  * With SWAP_COPY_DESTROY swapped pages change hands with their blocks, without
  * I/O, and the source reads as zeros in the range afterwards; without it, they
  * are read, and the source stays as it is.  A page that a program writes
  * meanwhile arrives as it was before or after that.
  *
- * Errors: -EINVAL a range, the same object on both sides, another pager;
+ * Errors: -EINVAL a range, the same object on both sides, another pager, a
+ * destination that is not SWAP_OBJECT_EXACT;
  * -EBUSY a page of the source to be freed is wired; -EIO a page that should
  * arrive is lost or cannot be read, or one that should be freed is lost in the
  * destination; -ENOMEM no RAM became free; -ENOSPC nothing left to set aside
@@ -651,7 +659,8 @@ struct swap_object_stats {
 	uint64_t	map_bytes;	/* memory of the swap map */
 	uint64_t	ram_limit_bytes; /* see swap_object_limit(); 0: none */
 	uint64_t	swap_limit_bytes; /* the same */
-	uint64_t	pagein_pages;	/* since it was made */
+	uint64_t	pagein_pages;	/* since it was made; what is moved
+					   to empty a device is not in them */
 	uint64_t	pageout_pages;
 };
 

@@ -268,6 +268,7 @@ io_bytes()	# FIELD
 	order a flush x 2560 512 free
 	wait_until 20 is_quiet
 	swapctl -p t status --json >status
+	swaptop -p t --json --once >top
 	swapctl -p t export >export
 	swapctl -p t export --format openmetrics --objects >metrics
 	maps=$(awk '/memfd:/ { split($1, r, "-"); n += strtonum("0x" r[2]) -
@@ -292,6 +293,10 @@ print(n)' "$a_pid")
 	import json, re, sys
 	maps, memory, wchar, stored, rchar, fetched = map(int, sys.argv[1:])
 	s = json.load(open("status"))
+	t = json.load(open("top"))
+	for name in s:
+	    if name != "uptime_usec":
+	        assert s[name] == t[name], (name, s[name], t[name])
 	d = json.load(open("export"))
 	m = {}
 	for line in open("metrics"):
@@ -328,6 +333,10 @@ print(n)' "$a_pid")
 	same("out", c["pageout_pages"] * 4096, dev["written_bytes"],
 	     m["swapkit_pageout_bytes_total"],
 	     m["swapkit_device_written_bytes_total" + path])
+	same("out of it", o["pageout_pages"], e["pageout_pages"],
+	     c["pageout_pages"], m["swapkit_object_pageout_bytes_total" + ob] / 4096)
+	same("into it", o["pagein_pages"], e["pagein_pages"],
+	     c["pagein_pages"], m["swapkit_object_pagein_bytes_total" + ob] / 4096)
 	same("in", c["pagein_pages"] * 4096, dev["read_bytes"],
 	     m["swapkit_pagein_bytes_total"],
 	     m["swapkit_device_read_bytes_total" + path])

@@ -194,7 +194,8 @@ for document in pagers:
 	kill -STOP "$SWAPD_PID"
 	up_is t 0
 	up_is kernel 1
-	for _ in {1..20}; do
+	# So many that nobody would see the end if each waited for it.
+	for _ in {1..300}; do
 		up_is t 0
 	done
 	# The kernel lists a connection that waits to be accepted, too.
@@ -359,6 +360,21 @@ survives()	# KIND [SWAPD ARGS...]
 @test "a first line without an end" { survives lines; }
 @test "bodies of a terabyte" { survives bodies; }
 @test "connections by the thousand" { survives flood; }
+
+@test "a connection without traffic is closed" {
+	start_exporter -p nobody
+	for text in '' 'GET /metrics HTTP/1.1'; do
+		run python3 -c '
+import socket, sys
+address = sys.argv[1].rsplit(":", 1)
+s = socket.create_connection((address[0], int(address[1])), 100)
+s.sendall(sys.argv[2].encode())
+while s.recv(4096):
+	pass' "$(sed 's|http://||; s|/||' <<<"$url")" "$text"
+		assert_success
+	done
+	stop_exporter
+}
 
 @test "too large a request is refused, not read" {
 	start_exporter -p nobody

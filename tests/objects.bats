@@ -210,8 +210,8 @@ count_state()	# ANSWER LETTER
 @test "copy: what the destination has wins, the source stays" {
 	start_swapd --ram 2M --on "$(make_swapfile 64M)"
 	start_client a
-	order a create from 2000
-	order a create to 3000
+	order a create from 2000 exact
+	order a create to 3000 exact
 	order a fill from 1 0 2000
 	order a fill to 2 600 100
 	order a copy from 0 to 500 2000
@@ -235,7 +235,7 @@ count_state()	# ANSWER LETTER
 	start_swapd --ram 1M --on "$(make_swapfile 64M)"
 	start_client a
 	order a create from 4000
-	order a create to 4000
+	order a create to 4000 exact
 	order a fill from 1 0 4000
 	order a fill to 2 100 10
 	held=$(snapshot 'o["from"]["swapped_bytes"] + o["to"]["swapped_bytes"]')

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# What a person does with swapctl and swaptop: devices on and off while
-# programs run, and what the two show of it.
+# What a person does with swapctl: devices on and off while programs run, and
+# what it shows of that.
 
 bats_require_minimum_version 1.5.0
 load lib/helpers
@@ -394,7 +394,7 @@ assert none["result"] == "failed" and none["errno"] == 6, none' \
 	swapctl -p t on "$one" "$two"
 	start_holder b 36M
 	tell b "fill 3"
-	run --separate-stderr swapctl -p t off "$three" "$one" "$two"
+	run --separate-stderr swapctl -p t off "$one" "$two" "$three"
 	assert_failure 1
 	[[ $stderr == *"together with what is being turned off already it holds"* ]]
 	tell a "check 2"
@@ -864,87 +864,4 @@ print([p["provider"] for p in json.loads(sys.argv[1])])' "$output")" \
 		[[ $stderr == "${command%% *}: "*"standard output"* ]]
 	done
 	stop_swapd
-}
-
-# ---------------------------------------------------------------- swaptop
-
-@test "swaptop --once and --batch print what there is" {
-	require_uffd
-	file=$(make_swapfile 32M)
-	start_swapd --ram 4M --on "$file"
-	start_holder a 16M work
-	tell a "fill 1"
-	run --separate-stderr swaptop -p t --once
-	assert_success
-	assert_equal "$stderr" ""
-	assert_line --index 0 --regexp "^Pager t: swapd [0-9.]+, process $SWAPD_PID, up .*, 1 client$"
-	assert_line --regexp "^RAM .*% +[0-9.]+M of 4M, 0B wired$"
-	assert_line --regexp "^Swap .*% +1[0-9.]+M of 32M, [0-9.]+M available$"
-	assert_line --regexp "^Sums +0 pages in, [0-9,]+ pages out, [0-9,]+ faults$"
-	assert_line --regexp "^$file +file +32M +1[0-9.]+M +[0-9.]+M +[0-9]+% +0 +- +- -$"
-	assert_line --regexp "^ +1 work +$a_pid holder +16M +[0-9.]+M +1[0-9.]+M +[0-9]+% +0B$"
-	refute_output --partial $'\e'
-	run swaptop -p t --batch -n 2 -d 0.2
-	assert_success
-	assert_equal "$(grep -c "^Pager t:" <<<"$output")" 2
-	assert_equal "$(grep -c "^Sums " <<<"$output")" 1
-	assert_equal "$(grep -c "^Rates .* a second$" <<<"$output")" 1
-	assert_equal "$(grep -c "^$file " <<<"$output")" 2
-	assert_equal "$(grep -c " work " <<<"$output")" 2
-	end_holder a
-	stop_swapd
-}
-
-@test "swaptop on a screen, until q" {
-	file=$(make_swapfile 32M)
-	start_swapd --ram 4M --on "$file"
-	start_tmux "swaptop -p t -d 0.2; echo \$? >status; cat"
-	wait_until 20 on_screen "q quit"
-	run screen
-	assert_line --index 0 --regexp "^Pager t: swapd .*, 0 clients"
-	assert_line --regexp "^RAM +░+ +0%  0B of 4M, 0B wired"
-	assert_line --regexp "^Swap +░+ +0%  0B of 32M, 32M available"
-	# A long path is cut on the left.
-	assert_line --regexp "${file##*/} +file +32M +0B +32M +0% "
-	# It goes on by itself.
-	wait_until 20 on_screen "^Rates "
-	swapctl -p t on --create 8M new
-	wait_until 20 on_screen "/new  *file "
-	# A window too small says so, and comes back.
-	"${tmux[@]}" resize-window -x 30 -y 6
-	wait_until 20 on_screen "too small"
-	"${tmux[@]}" resize-window -x 100 -y 30
-	wait_until 20 on_screen "/new  *file "
-	press C-l
-	wait_until 20 on_screen "q quit"
-	[ ! -e status ]
-	press q
-	wait_until 20 has_status
-	assert_equal "$(cat status)" 0
-	# The terminal is given back as it was.
-	run screen
-	refute_output --partial "q quit"
-	stop_swapd
-}
-
-@test "swaptop outlives the swapd, and finds the next" {
-	start_swapd --ram 4M
-	start_tmux "swaptop -p t -d 0.1; echo \$? >status; cat"
-	wait_until 20 on_screen "^Pager t: .*process $SWAPD_PID,"
-	before=$SWAPD_PID
-	stop_swapd
-	wait_until 20 on_screen "^! no swapd is listening"
-	# What was last known stays below that.
-	on_screen "Below is what was seen last"
-	on_screen "^Pager t: .*process $before,"
-	[ ! -e status ]
-	start_swapd --ram 2M
-	wait_until 20 on_screen "^Pager t: .*process $SWAPD_PID,"
-	wait_until 20 off_screen "^! no swapd"
-	on_screen "of 2M"
-	kill -9 "$SWAPD_PID"
-	wait_until 20 on_screen "^! "
-	press q
-	wait_until 20 has_status
-	assert_equal "$(cat status)" 0
 }

@@ -380,7 +380,7 @@ assert sorted(o["name"] for o in s["objects"]) == ["n1", "n3"]'
 	start_client a
 	for kind in array hash trie; do
 		swapctl -p t set map_kind=$kind
-		order a create $kind 1500
+		order a create $kind 1500 exact
 		order a fill $kind 1 0 1500
 		holds 'o[argv[0]]["map_kind"] == argv[0]' $kind
 		holds 'o[argv[0]]["map_bytes"] > 0' $kind

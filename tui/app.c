@@ -18,6 +18,8 @@
 
 /* The title's clock of waiting goes on by itself. */
 #define WAIT_MSEC	1000
+/* So many cost nothing worth saving, in whatever view. */
+#define FEW_OBJECTS	500u
 
 /* ------------------------------------------------------------------ news */
 
@@ -49,6 +51,8 @@ wish(struct app *app)
 	struct wishes wishes;
 
 	memset(&wishes, 0, sizeof(wishes));
+	wishes.objects = app->view == VIEW_OBJECTS ||
+			 app->picture.now.stats.nobjects_live <= FEW_OBJECTS;
 	if (view->wish != NULL && app->canvas.nrows >= APP_ROWS &&
 	    app->canvas.cols >= APP_COLS)
 		view->wish(&app->scene, &wishes);
@@ -271,7 +275,7 @@ first_sample(struct app *app)
 	struct swap_error error = { 0 };
 	struct sample sample = { .frame = 0 };
 
-	if (app->source->ops->sample(app->source, &sample, &error) < 0) {
+	if (app->source->ops->sample(app->source, true, &sample, &error) < 0) {
 		fprintf(stderr, "swaptop: %s\n", error.message);
 		return -EIO;
 	}

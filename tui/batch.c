@@ -134,7 +134,7 @@ print_one(const struct options *options, struct scene *scene,
 
 	if (options->json)
 		return record_write(source, stdout, error);
-	r = source->ops->sample(source, &sample, error);
+	r = source->ops->sample(source, true, &sample, error);
 	if (r < 0)
 		return r;
 	picture_add(picture, &sample);

@@ -280,7 +280,12 @@ dialog_help(struct app *app)
 void
 dialog_inspect(struct app *app)
 {
-	open_dialog(app, DIALOG_INSPECT);
+	const struct view *view = views[app->view];
+	struct lines text = { .n = 0 };
+
+	if (view->inspect != NULL && view->inspect(&app->scene, &text))
+		open_dialog(app, DIALOG_INSPECT);
+	lines_clear(&text);
 }
 
 /* Words are broken into lines of a length that can be read. */

@@ -221,7 +221,7 @@ take_mouse(struct input *input)
 	return true;
 }
 
-/* Escape alone, or before another key: Alt. */
+/* Escape alone, or before h, j, k, l: Alt; other keys are the next ones. */
 static unsigned
 after_escape(void)
 {
@@ -239,7 +239,8 @@ after_escape(void)
 	case ERR:
 		return KEYS_ESCAPE;
 	default:
-		return KEYS_NONE;
+		(void)ungetch(key);
+		return KEYS_ESCAPE;
 	}
 }
 

@@ -36,6 +36,7 @@ struct map_wish {
 struct wishes {
 	struct map_wish	 maps[MAPS_MAX];
 	size_t		 n;
+	bool		 objects;	/* each of them, however many */
 };
 
 /* What has come of it. */

@@ -20,7 +20,7 @@
 #define LOOKS		64u
 #define OWNERS_MOST	4096u
 
-/* Names are in text_json() of what a swapd sends, and here. */
+/* Names are in word_json() of what a swapd sends, and here. */
 static const struct {
 	const char	*name;
 	size_t		 offset;
@@ -38,6 +38,7 @@ record_clear(struct record *record)
 	for (size_t i = 0; i < record->nmaps; i++) {
 		swap_device_map_clear(&record->maps[i].map);
 		free(record->maps[i].owners);
+		free(record->maps[i].nbad);
 	}
 	free(record->maps);
 	record->maps = NULL;
@@ -96,16 +97,40 @@ owner_read(const json_t *json, struct swap_owner *owner)
 }
 
 static int
+bad_read(const json_t *list, struct record_map *map)
+{
+	size_t n = json_array_size(list);
+	int64_t value;
+	int r = 0;
+
+	if (n == 0)
+		return 0;
+	if (n != map->map.ncells)
+		return -EPROTO;
+	map->nbad = calloc(n, sizeof(*map->nbad));
+	if (map->nbad == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = number_read(json_array_get(list, i), INT64_MAX, &value);
+		map->nbad[i] = r == 0 ? (uint64_t)value : 0;
+	}
+	return r;
+}
+
+static int
 map_read(const json_t *json, struct record_map *map)
 {
 	const json_t *owners = json_object_get(json, "owners");
 	size_t n = json_array_size(owners);
 	int r = json_to_device_map(json, &map->map);
 
+	if (r == 0 && (map->map.nblocks == 0 ||
+		       map->map.ncells > map->map.nblocks))
+		r = -EPROTO;
+	if (r == 0)
+		r = bad_read(json_object_get(json, "bad"), map);
 	if (r < 0 || n == 0)
 		return r;
-	if (map->map.nblocks == 0)
-		return -EPROTO;
 	map->owners = calloc(n, sizeof(*map->owners));
 	if (map->owners == NULL)
 		return -ENOMEM;
@@ -202,6 +227,24 @@ owners_json(struct source *source, const struct swap_device_map *map)
 	return list;
 }
 
+/* How many blocks of each cell are bad; NULL: none is. */
+static json_t *
+bad_json(const struct swap_range_cell *cells, size_t n)
+{
+	json_t *list = json_array();
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++) {
+		any = any || cells[i].nbad > 0;
+		(void)json_array_append_new(list, json_integer(
+					    (json_int_t)cells[i].nbad));
+	}
+	if (any)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
 static json_t *
 map_json(struct source *source, const char *path)
 {
@@ -209,7 +252,7 @@ map_json(struct source *source, const char *path)
 	struct swap_device_map map;
 	struct range range = { .first = 0 };
 	struct swap_range_cell *cells;
-	json_t *json;
+	json_t *json, *bad = NULL;
 
 	if (source->ops->map(source, path, &map, &error) < 0)
 		return NULL;
@@ -226,7 +269,11 @@ map_json(struct source *source, const char *path)
 				       map.nblocks * i / map.ncells;
 		map.cells[i].nfree = cells[i].nfree;
 	}
+	if (map.ncells > 0)
+		bad = bad_json(cells, map.ncells);
 	json = json_from_device_map(&map);
+	if (bad != NULL)
+		(void)json_object_set_new(json, "bad", bad);
 	if (json_object_set_new(json, "owners",
 				owners_json(source, &map)) < 0) {
 		json_decref(json);
@@ -242,7 +289,7 @@ record_write(struct source *source, FILE *out, struct swap_error *error)
 {
 	struct sample sample = { .frame = 0 };
 	json_t *json, *maps = json_array();
-	int r = source->ops->sample(source, &sample, error);
+	int r = source->ops->sample(source, true, &sample, error);
 
 	if (r < 0) {
 		json_decref(maps);

@@ -4,7 +4,7 @@
  *
  * The line is type Snapshot of org.swapkit.Pager, with two members more:
  * "time_usec", and "maps": a DeviceMap for each device, with "owners" in it,
- * an array of type Owner.
+ * an array of type Owner, and where blocks are bad "bad": how many of each cell.
  */
 #ifndef SWAP_RECORD_H
 #define SWAP_RECORD_H
@@ -15,6 +15,7 @@
 
 struct record_map {
 	struct swap_device_map map;
+	uint64_t	*nbad;		/* of each cell; NULL: none is */
 	struct swap_owner *owners;
 	size_t		 nowners;
 };

@@ -352,7 +352,7 @@ put_maps(struct sampler *s, struct map_part parts[], size_t n)
 
 /* True: nobody answers.  The end of a recording is not that. */
 static bool
-ask_sample(struct sampler *s)
+ask_sample(struct sampler *s, bool objects)
 {
 	struct swap_error error = { 0 };
 	struct sample sample = { .frame = 0 };
@@ -361,7 +361,7 @@ ask_sample(struct sampler *s)
 	pthread_mutex_lock(&s->lock);
 	s->asking = now_usec();
 	pthread_mutex_unlock(&s->lock);
-	r = s->source->ops->sample(s->source, &sample, &error);
+	r = s->source->ops->sample(s->source, objects, &sample, &error);
 	put_sample(s, &sample, r, &error);
 	return r < 0 && r != -ENODATA;
 }
@@ -407,7 +407,7 @@ sampler_main(void *arg)
 			due = now_usec() + s->delay;
 		pthread_mutex_unlock(&s->lock);
 		if (sample)
-			lost = ask_sample(s);
+			lost = ask_sample(s, wishes.objects);
 		more = !lost && wishes.n > 0 && ask_maps(s, &wishes);
 		pthread_mutex_lock(&s->lock);
 	}
@@ -439,6 +439,7 @@ sampler_start(struct source *source, uint64_t delay_usec, struct sampler **ret)
 		return -ENOMEM;
 	s->source = source;
 	s->delay = delay_usec;
+	s->wishes.objects = true;
 	s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -542,6 +543,8 @@ sampler_wish(struct sampler *s, const struct wishes *wishes)
 {
 	pthread_mutex_lock(&s->lock);
 	if (memcmp(&s->wishes, wishes, sizeof(*wishes)) != 0) {
+		/* Maps alone would not bring them. */
+		s->now = s->now || (wishes->objects && !s->wishes.objects);
 		s->wishes = *wishes;
 		s->wished = true;
 		pthread_cond_signal(&s->changed);

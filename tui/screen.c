@@ -95,8 +95,9 @@ draw_tabs(struct app *app)
 		format_cut(words, sizeof(words), "filter %s ",
 			   app->scene.objects.filter);
 	else if (app->view == VIEW_OBJECTS)
-		format_cut(words, sizeof(words), "%zu ",
-			   app->picture.now.stats.nobjects);
+		format_cut(words, sizeof(words), "%" PRIu64 " ",
+			   max_u64(app->picture.now.stats.nobjects,
+				   app->picture.now.stats.nobjects_live));
 	if (col + text_columns(words, canvas->utf8) + 2 < canvas->cols)
 		canvas_right(canvas, 1, 0, canvas->cols, STYLE_TAB, words);
 }

@@ -32,13 +32,14 @@ replay_of(struct source *source)
 
 /* The record gives its snapshot away. */
 static int
-replay_sample(struct source *source, struct sample *ret,
+replay_sample(struct source *source, bool objects, struct sample *ret,
 	      struct swap_error *error)
 {
 	struct replay *replay = replay_of(source);
 	const char *line;
 	int r;
 
+	(void)objects;
 	if (replay->next == replay->nlines)
 		return error_set(error, -ENODATA, "the recording has ended");
 	line = replay->lines[replay->next];
@@ -83,6 +84,21 @@ replay_map(struct source *source, const char *path,
 	return 0;
 }
 
+/* Bad blocks of a recorded cell go to the one that has its first block. */
+static void
+put_bad(const struct record_map *map, size_t i, const struct range *range,
+	struct swap_range_cell cells[])
+{
+	uint64_t block = (uint64_t)((unsigned __int128)map->map.nblocks * i /
+				    map->map.ncells);
+	uint64_t at = block - range->first;
+
+	if (block < range->first || at >= range->nblocks)
+		return;
+	cells[((unsigned __int128)(at + 1) * range->ncells - 1) /
+	      range->nblocks].nbad += map->nbad[i];
+}
+
 static int
 replay_cells(struct source *source, const struct range *range,
 	     struct swap_range_cell cells[], struct swap_error *error)
@@ -93,6 +109,9 @@ replay_cells(struct source *source, const struct range *range,
 	if (map == NULL)
 		return -ENOENT;
 	cells_resample(&map->map, range, cells);
+	for (size_t i = 0; map->nbad != NULL && i < map->map.ncells; i++)
+		if (map->nbad[i] > 0)
+			put_bad(map, i, range, cells);
 	return 0;
 }
 
@@ -188,7 +207,7 @@ replay_fill(struct replay *replay, FILE *file, struct swap_error *error)
 	if (r < 0)
 		return error_set(error, r, "%s", r == -ENODATA ?
 				 "the recording is empty" : strerror(-r));
-	r = replay_sample(&replay->source, &first, error);
+	r = replay_sample(&replay->source, true, &first, error);
 	sample_clear(&first);
 	replay->next = 0;
 	return r;

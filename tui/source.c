@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ipc/client.h"
 #include "kernel/kernel.h"
 #include "util.h"
 
@@ -114,7 +115,7 @@ told(struct swap_error *error, int r)
 }
 
 static int
-swapd_sample(struct source *source, struct sample *ret,
+swapd_sample(struct source *source, bool objects, struct sample *ret,
 	     struct swap_error *error)
 {
 	struct swapd *swapd = swapd_of(source);
@@ -124,7 +125,8 @@ swapd_sample(struct source *source, struct sample *ret,
 	if (swapd->client == NULL)
 		r = swap_client_connect(swapd->pager, &swapd->client, error);
 	if (r == 0)
-		r = swap_client_stats(swapd->client, &ret->stats, error);
+		r = client_stats(swapd->client, objects, 0, &ret->stats,
+				 error);
 	if (r < 0) {
 		hang_up(swapd);
 		return told(error, r);
@@ -226,12 +228,13 @@ kernel_forget(struct kernel *kernel)
 }
 
 static int
-kernel_sample(struct source *source, struct sample *ret,
+kernel_sample(struct source *source, bool objects, struct sample *ret,
 	      struct swap_error *error)
 {
 	struct host host;
 	int r;
 
+	(void)objects;
 	kernel_forget(kernel_of(source));
 	r = host_open(NULL, NULL, &host, error);
 	if (r < 0)

@@ -34,8 +34,9 @@ struct range {
 struct source;
 
 struct source_ops {
-	int	(*sample)(struct source *source, struct sample *ret,
-			  struct swap_error *error);
+	/* Without @objects, where there are many, they may be left out. */
+	int	(*sample)(struct source *source, bool objects,
+			  struct sample *ret, struct swap_error *error);
 	/* The histogram of a device, without cells. */
 	int	(*map)(struct source *source, const char *path,
 		       struct swap_device_map *ret, struct swap_error *error);

@@ -41,7 +41,7 @@ static const char usage_text[] =
 	"      --view VIEW,...  overview, devices, map, objects, faults\n"
 	"      --once           print one snapshot and end\n"
 	"  -b, --batch          print snapshots, one after the other\n"
-	"      --json           print them as JSON, one a line\n"
+	"      --json           print a snapshot as JSON; with -b or -n more\n"
 	"      --ascii          draw with ASCII only\n"
 	"      --colors SCHEME  dark, light, 8 or mono\n"
 	"      --readonly       turn no device off\n"
@@ -148,7 +148,7 @@ take_option(struct options *options, int option, char **argv)
 		options->batch = true;
 		return -1;
 	case OPTION_JSON:
-		options->json = options->batch = true;
+		options->json = true;
 		return -1;
 	case OPTION_ASCII:
 		options->ascii = true;
@@ -203,6 +203,9 @@ parse_options(int argc, char **argv, struct options *options)
 	if (options->replay != NULL && options->pager != NULL)
 		return misuse("a pager or a recording, not both", NULL);
 	/* JSON alone is one snapshot; --batch or a count make it more. */
+	if (options->json && !options->batch && options->count == 0)
+		options->count = 1;
+	options->batch = options->batch || options->json;
 	if (!options->batch && (!isatty(STDIN_FILENO) ||
 				!isatty(STDOUT_FILENO)))
 		return misuse("the screen needs a terminal; use --once or "

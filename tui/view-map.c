@@ -316,9 +316,21 @@ struct spot {
 	uint64_t	 from, to;
 	struct swap_range_cell cell;
 	uint64_t	 nblocks;	/* 0: nothing is known */
+	uint64_t	 label;		/* blocks at the start of the device */
 	size_t		 owner;		/* the first one there */
 	size_t		 nowners;
 };
+
+/* What the pager leaves alone, for a label or a swap header. */
+static uint64_t
+label_of(const struct scene *scene, const struct map_place *place)
+{
+	const struct swap_device_stats *d = device_of(scene, place->path);
+	uint64_t page = max_u64(scene->picture->now.stats.page_bytes, 1);
+
+	return d == NULL ? 0 : place->nblocks - min_u64(place->nblocks,
+							d->size_bytes / page);
+}
 
 static bool
 find_spot(struct scene *scene, struct spot *spot)
@@ -331,6 +343,7 @@ find_spot(struct scene *scene, struct spot *spot)
 	if (pane == NULL || place == NULL || place->span == 0)
 		return false;
 	spot->part = picture_map(scene->picture, place->path);
+	spot->label = label_of(scene, place);
 	n = grid_ncells(place, pane->ncells);
 	if (spot->part == NULL || n == 0)
 		return false;
@@ -370,6 +383,8 @@ owner_words(const struct spot *spot, char *buf, size_t len)
 		return owner_name(&part->owners[spot->owner], buf, len);
 	if (spot->nblocks > 0 && spot->cell.nfree >= spot->nblocks)
 		format_cut(buf, len, "free");
+	else if (spot->to <= spot->label)
+		format_cut(buf, len, "a label: never written");
 	else if (part->wish.owners_n == 0 || part->error.code == -ENOSYS)
 		format_cut(buf, len, "not known");
 	else if (!owners_cover(part, spot->from))

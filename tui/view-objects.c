@@ -24,7 +24,7 @@ enum {
 
 static const struct column columns[] = {
 	[COLUMN_ID] = { "ID", 6, false, true, 4 },
-	[COLUMN_NAME] = { "NAME", 8, true, false, 0 },
+	[COLUMN_NAME] = { "NAME", 14, true, false, 0 },
 	[COLUMN_OWNER] = { "OWNER", 8, false, false, 7 },
 	[COLUMN_PID] = { "PID", 7, false, true, 2 },
 	[COLUMN_COMMAND] = { "COMMAND", 15, false, false, 5 },
@@ -361,9 +361,10 @@ objects_draw(struct scene *scene, struct canvas *canvas,
 		  object_cell, &work);
 	if (os->n == 0)
 		(void)canvas_text(canvas, area->row + 1, area->col,
-				  area->cols, STYLE_DIM, now->nobjects == 0 ?
-				  "no objects" : "no object matches the "
-				  "filter; \\ changes it");
+				  area->cols, STYLE_DIM, now->nobjects > 0 ?
+				  "no object matches the filter; \\ changes "
+				  "it" : now->nobjects_live > 0 ?
+				  "looking..." : "no objects");
 	free(work.paces);
 }
 

@@ -275,7 +275,7 @@ draw_charts(const struct scene *scene, struct canvas *canvas,
 	if (!scene->screen)
 		return draw_rates_line(scene, canvas, area);
 	/* Low ones leave room, high ones would say no more. */
-	high = (unsigned)min_u64(high, 12);
+	high = (unsigned)min_u64(high, 20);
 	if (high == 0)
 		return 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -325,6 +325,17 @@ draw_event(struct canvas *canvas, const struct area *area, unsigned row,
 	n += canvas_print(canvas, row, area->col + n, area->cols - n,
 			  alarm ? STYLE_ALARM : STYLE_PLAIN, "%s%-18s ",
 			  alarm ? "! " : "  ", name != NULL ? name : "");
+	if (event->device[0] != '\0')
+		n += canvas_print(canvas, row, area->col + n, area->cols - n,
+				  STYLE_STRONG, "%s ", event->device);
+	else if (event->object != 0)
+		n += canvas_print(canvas, row, area->col + n, area->cols - n,
+				  STYLE_STRONG, "object %" PRIu64 " ",
+				  event->object);
+	else if (event->pid != 0)
+		n += canvas_print(canvas, row, area->col + n, area->cols - n,
+				  STYLE_STRONG, "process %" PRId32 " ",
+				  event->pid);
 	(void)canvas_text(canvas, row, area->col + n, area->cols - n,
 			  STYLE_PLAIN, event->message);
 }

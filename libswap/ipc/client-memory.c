@@ -133,7 +133,7 @@ swap_client_object_create(struct swap_client *client, const char *name,
 	char request[CLIENT_REQUEST_MAX], quoted[QUOTED_NAME_SIZE] = "null";
 	int r;
 
-	if ((flags & ~SWAP_OBJECT_NOSWAP) != 0)
+	if ((flags & ~(SWAP_OBJECT_NOSWAP | SWAP_OBJECT_EXACT)) != 0)
 		return error_set(error, -EINVAL, "unknown object flags %#x",
 				 flags);
 	if (size == 0)
@@ -147,8 +147,10 @@ swap_client_object_create(struct swap_client *client, const char *name,
 			return r;
 	}
 	r = client_format(request, "CreateObject", "\"name\":%s,"
-			  "\"size_bytes\":%" PRIu64 ",\"noswap\":%s", quoted,
-			  size, flags & SWAP_OBJECT_NOSWAP ? "true" : "false");
+			  "\"size_bytes\":%" PRIu64 ",\"noswap\":%s,"
+			  "\"exact\":%s", quoted, size,
+			  flags & SWAP_OBJECT_NOSWAP ? "true" : "false",
+			  flags & SWAP_OBJECT_EXACT ? "true" : "false");
 	if (r < 0)
 		return r;
 	return object_ask(client, request, ret_object, error);

@@ -87,6 +87,7 @@ static const struct member object_members[] = {
 	I32(swap_object_stats, pid),
 	TEXT(swap_object_stats, command),
 	FLAG(swap_object_stats, "noswap", SWAP_OBJECT_NOSWAP),
+	FLAG(swap_object_stats, "exact", SWAP_OBJECT_EXACT),
 	TEXT(swap_object_stats, map_kind),
 	U32(swap_object_stats, regions),
 	U32(swap_object_stats, writers),

@@ -110,7 +110,7 @@ method_range(struct request *request)
 
 /* What is not UTF-8 is left out: a process can have any name. */
 static json_t *
-name_json(const char *text)
+word_json(const char *text)
 {
 	json_t *json = json_string(text);
 
@@ -127,8 +127,8 @@ owner_json(const struct swap_owner *owner)
 			 "page", (json_int_t)owner->page,
 			 "uid", (json_int_t)owner->uid,
 			 "pid", (int)owner->pid,
-			 "name", name_json(owner->name),
-			 "command", name_json(owner->command));
+			 "name", word_json(owner->name),
+			 "command", word_json(owner->command));
 }
 
 /* Those that this peer may see. */

@@ -128,11 +128,12 @@ method_create(struct request *request)
 {
 	const char *name = NULL;
 	uint64_t size = 0;
-	bool noswap = false;
+	bool noswap = false, exact = false;
 	const struct varlink_param table[] = {
 		{ "name", VARLINK_STRING, true, &name },
 		{ "size_bytes", VARLINK_INT, false, &size },
 		{ "noswap", VARLINK_BOOL, true, &noswap },
+		{ "exact", VARLINK_BOOL, true, &exact },
 	};
 	struct server *s = request->conn->server;
 	struct swap_error error = { 0 };
@@ -147,7 +148,8 @@ method_create(struct request *request)
 	r = handed ? -ESHUTDOWN
 		   : pager_object_create(s->pager, &request->conn->owner, name,
 					 size,
-					 noswap ? SWAP_OBJECT_NOSWAP : 0,
+					 (noswap ? SWAP_OBJECT_NOSWAP : 0) |
+					 (exact ? SWAP_OBJECT_EXACT : 0),
 					 &object, &error);
 	pthread_rwlock_unlock(&s->memory);
 	if (handed)

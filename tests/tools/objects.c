@@ -8,7 +8,7 @@
  * Each is answered with a line: "ok" and what there is to say, or the errno's
  * name and the sentence.
  *
- *	create NAME PAGES [noswap]
+ *	create NAME PAGES [noswap] [exact]
  *	open NAME			an object that another process has
  *	fill NAME SEED OFFSET PAGES	write every word
  *	check NAME SEED OFFSET PAGES [AT]  verify every word, as "fill" wrote
@@ -109,7 +109,8 @@ static int64_t
 do_create(struct script *s)
 {
 	struct item *item = find(s, "");
-	unsigned flags = said(s, "noswap") ? SWAP_OBJECT_NOSWAP : 0;
+	unsigned flags = (said(s, "noswap") ? SWAP_OBJECT_NOSWAP : 0) |
+			 (said(s, "exact") ? SWAP_OBJECT_EXACT : 0);
 	int r = swap_client_object_create(s->client, s->words[1], pages(s, 2),
 					  flags, &item->object, &s->error);
 

@@ -581,6 +581,9 @@ push_out(const struct area *a, uint64_t page, uint64_t n,
 			nin += in_ram(a->object, i);
 		if (nin == 0)
 			return;
+		/* Even those that have proved to be in use. */
+		swap_object_flush(a->object, page * PAGE, n * PAGE,
+				  SWAP_FLUSH_DEACTIVATE, NULL);
 		write_pages(other, 0, other->npages, 1);
 	}
 	fail_msg("pages stay in RAM");

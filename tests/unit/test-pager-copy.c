@@ -15,6 +15,10 @@
 #include "uffd.h"
 #include "util.h"
 
+/* Destinations of copies must know what was touched. */
+#define area_exact(env, npages, flags)	\
+	area_new(env, npages, SWAP_OBJECT_EXACT | (flags))
+
 #define DESTROY	SWAP_COPY_DESTROY
 
 static int
@@ -66,8 +70,8 @@ static void
 test_arguments(void **state)
 {
 	struct env *env = env_new(MIB, 0), *env2 = env_new(MIB, 0);
-	struct area a = area_new(env, 10, 0), b = area_new(env, 10, 0);
-	struct area c = area_new(env2, 10, 0);
+	struct area a = area_exact(env, 10, 0), b = area_exact(env, 10, 0);
+	struct area c = area_exact(env2, 10, 0);
 
 	(void)state;
 	assert_int_equal(copy(&a, 0, &a, 5, 5, 0), -EINVAL);
@@ -97,11 +101,11 @@ copy_all(unsigned flags, bool reverse, unsigned to_flags)
 
 	must_attach(env, 0, 16 * MIB);
 	/* Which of the two is older decides who is owned first. */
-	first = area_new(env, 120, reverse ? 0 : to_flags);
-	from = area_new(env, 120, reverse ? to_flags : 0);
+	first = area_exact(env, 120, reverse ? 0 : to_flags);
+	from = area_exact(env, 120, reverse ? to_flags : 0);
 	to = reverse ? from : first;
 	from = reverse ? first : from;
-	other = area_new(env, 600, 0);
+	other = area_exact(env, 600, 0);
 	assert_int_equal(swap_object_map(from.object, NULL, 0, 120 * PAGE,
 					 &second, NULL), 0);
 	write_pages(&from, 0, 40, 1);		/* swapped */
@@ -160,9 +164,9 @@ test_move(void **state)
 
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
-	a = area_new(env, 1000, 0);
-	b = area_new(env, 1000, 0);
-	other = area_new(env, 250, 0);
+	a = area_exact(env, 1000, 0);
+	b = area_exact(env, 1000, 0);
+	other = area_exact(env, 250, 0);
 	write_pages(&a, 0, 1000, 1);
 	push_out(&a, 0, 1000, &other);
 	/* Not even one page of RAM is free. */
@@ -202,9 +206,9 @@ test_move_reserved(void **state)
 
 		(void)state;
 		must_attach(env, 0, 4 * MIB);
-		a = area_new(env, 100, 0);
-		b = area_new(env, 100, 0);
-		other = area_new(env, 600, 0);
+		a = area_exact(env, 100, 0);
+		b = area_exact(env, 100, 0);
+		other = area_exact(env, 600, 0);
 		write_pages(&a, 0, 90, 1);
 		write_pages(&b, 50, 20, 2);
 		if (which & 1)
@@ -268,8 +272,8 @@ test_move_while_reserved(void **state)
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
 	for (unsigned i = 0; i < 2; i++)
-		a[i] = area_new(env, 64, 0);
-	other = area_new(env, 600, 0);
+		a[i] = area_exact(env, 64, 0);
+	other = area_exact(env, 600, 0);
 	write_pages(&a[0], 0, 64, 1);
 	push_out(&a[0], 0, 64, &other);
 	for (unsigned i = 0; i < 2; i++) {
@@ -305,9 +309,9 @@ test_move_no_space(void **state)
 
 	(void)state;
 	must_attach(env, 0, MIB);	/* 254 blocks */
-	a = area_new(env, 100, 0);
-	b = area_new(env, 100, 0);
-	other = area_new(env, 250, 0);
+	a = area_exact(env, 100, 0);
+	b = area_exact(env, 100, 0);
+	other = area_exact(env, 250, 0);
 	assert_int_equal(swap_object_reserve(a.object, 0, 100 * PAGE, NULL), 0);
 	write_pages(&a, 0, 100, 1);
 	push_out(&a, 0, 100, &other);
@@ -336,8 +340,8 @@ test_wired(void **state)
 
 	(void)state;
 	must_attach(env, 0, 4 * MIB);
-	a = area_new(env, 100, 0);
-	b = area_new(env, 100, 0);
+	a = area_exact(env, 100, 0);
+	b = area_exact(env, 100, 0);
 	write_pages(&a, 0, 100, 1);
 	assert_int_equal(swap_region_wire(a.region, 70 * PAGE, PAGE, NULL), 0);
 	assert_int_equal(copy(&a, 0, &b, 0, 100, DESTROY), -EBUSY);
@@ -374,10 +378,10 @@ test_lost(void **state)
 
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
-	a = area_new(env, 100, 0);
-	b = area_new(env, 100, 0);
-	c = area_new(env, 100, 0);
-	other = area_new(env, 600, 0);
+	a = area_exact(env, 100, 0);
+	b = area_exact(env, 100, 0);
+	c = area_exact(env, 100, 0);
+	other = area_exact(env, 600, 0);
 	write_pages(&a, 0, 100, 1);
 	push_out(&a, 0, 100, &other);
 	fault.read_lo = block_of(&a, 50);
@@ -428,8 +432,8 @@ test_no_memory(void **state)
 
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
-	a = area_new(env, 100, 0);
-	b = area_new(env, 100, 0);
+	a = area_exact(env, 100, 0);
+	b = area_exact(env, 100, 0);
 	write_pages(&a, 0, 100, 1);
 	fault.put_errno = ENOMEM;
 	for (unsigned i = 0; i < 2; i++)
@@ -473,8 +477,8 @@ test_little_memory(void **state)
 		struct area a, b;
 
 		must_attach(env, 0, 8 * MIB);
-		a = area_new(env, 100, 0);
-		b = area_new(env, 100, 0);
+		a = area_exact(env, 100, 0);
+		b = area_exact(env, 100, 0);
 		write_pages(&a, 0, 100, 1);
 		meanwhile_area = &b;
 		fault.first_pages = 3;
@@ -510,9 +514,9 @@ test_from_fork(void **state)
 
 		(void)state;
 		must_attach(env, 0, 8 * MIB);
-		c = area_new(env, 100, 0);
-		a = area_new(env, 100, 0);
-		other = area_new(env, 600, 0);
+		c = area_exact(env, 100, 0);
+		a = area_exact(env, 100, 0);
+		other = area_exact(env, 600, 0);
 		write_pages(&a, 0, 60, 1);
 		push_out(&a, 0, 60, &other);
 		write_pages(&a, 60, 20, 1);
@@ -550,10 +554,10 @@ test_from_cut(void **state)
 
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
-	a = area_new(env, 20, 0);
+	a = area_exact(env, 20, 0);
 	write_pages(&a, 0, 20, 1);
 	b = area_copy(a.object, a.id);
-	c = area_new(env, 20, 0);
+	c = area_exact(env, 20, 0);
 	check_pages(&b, 0, 5, 1);
 	pager_object_cut(b.object);
 	assert_int_equal(copy(&b, 0, &c, 0, 20, 0), -EIO);
@@ -575,9 +579,9 @@ test_to_fork(void **state)
 
 		(void)state;
 		must_attach(env, 0, 8 * MIB);
-		a = area_new(env, 100, 0);
-		c = area_new(env, 100, 0);
-		other = area_new(env, 600, 0);
+		a = area_exact(env, 100, 0);
+		c = area_exact(env, 100, 0);
+		other = area_exact(env, 600, 0);
 		write_pages(&a, 0, 40, 1);
 		write_pages(&c, 20, 60, 2);
 		push_out(&a, 0, 40, &other);
@@ -610,8 +614,8 @@ test_fork_and_source(void **state)
 
 		(void)state;
 		must_attach(env, 0, 8 * MIB);
-		a = area_new(env, 60, 0);
-		other = area_new(env, 600, 0);
+		a = area_exact(env, 60, 0);
+		other = area_exact(env, 600, 0);
 		write_pages(&a, 0, 30, 1);
 		push_out(&a, 0, 30, &other);
 		write_pages(&a, 30, 10, 1);
@@ -698,8 +702,8 @@ test_not_torn(void **state)
 
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
-	a = area_new(env, TORN_PAGES, 0);
-	b = area_new(env, TORN_PAGES, 0);
+	a = area_exact(env, TORN_PAGES, 0);
+	b = area_exact(env, TORN_PAGES, 0);
 	writer = (struct writer){ env, &a, 1 };
 	pthread_create(&thread, NULL, writer_main, &writer);
 	for (unsigned round = 0; round < 1000; round++) {
@@ -772,8 +776,8 @@ test_ring(void **state)
 	(void)state;
 	must_attach(env, 0, 16 * MIB);
 	for (unsigned i = 0; i < RING; i++)
-		ring.a[i] = area_new(env, RING_PAGES, 0);
-	other = area_new(env, 400, 0);
+		ring.a[i] = area_exact(env, RING_PAGES, 0);
+	other = area_exact(env, 400, 0);
 	write_pages(&ring.a[0], 0, RING_PAGES, 1);
 	assert_int_equal(swap_object_reserve(ring.a[1].object, 0, 100 * PAGE,
 					     NULL), 0);
@@ -829,7 +833,7 @@ test_handover(void **state)
 		(void)state;
 		must_attach(env, 0, 16 * MIB);
 		for (unsigned i = 0; i < RING; i++)
-			ring.a[i] = area_new(env, RING_PAGES, 0);
+			ring.a[i] = area_exact(env, RING_PAGES, 0);
 		write_pages(&ring.a[round % RING], 0, RING_PAGES, 1);
 		for (unsigned i = 0; i < 2; i++) {
 			ringer[i] = (struct ringer){ &ring, round * 7 + i };

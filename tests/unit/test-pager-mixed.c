@@ -17,6 +17,10 @@
 
 #include "util.h"
 
+/* Destinations of copies must know what was touched. */
+#define area_exact(env, npages, flags)	\
+	area_new(env, npages, SWAP_OBJECT_EXACT | (flags))
+
 #define RING	3u		/* objects between which pages wander */
 #define SINKS	3u		/* objects that are killed and made anew */
 #define PAGES	300u
@@ -133,8 +137,8 @@ make(struct mixed *m, struct swap_object *source, struct area *ret_area)
 	struct area a = { .npages = PAGES, .id = ID };
 	int rc = source != NULL ?
 		 pager_object_copy(source, &owner, &a.object, NULL) :
-		 swap_object_create(m->env->pager, NULL, PAGES * PAGE, 0,
-				    &a.object, NULL);
+		 swap_object_create(m->env->pager, NULL, PAGES * PAGE,
+				    SWAP_OBJECT_EXACT, &a.object, NULL);
 
 	expect(m, rc, "create");
 	if (rc < 0)
@@ -297,9 +301,9 @@ test_mixed(void **state)
 	must_attach(env, 0, 24 * MIB);
 	pthread_rwlock_init(&m.moves, NULL);
 	for (unsigned i = 0; i < RING; i++)
-		m.ring[i] = area_new(env, PAGES, 0);
+		m.ring[i] = area_exact(env, PAGES, 0);
 	for (unsigned i = 0; i < SINKS; i++) {
-		m.sink[i] = area_new(env, PAGES, 0);
+		m.sink[i] = area_exact(env, PAGES, 0);
 		pthread_rwlock_init(&m.lock[i], NULL);
 	}
 	for (uint64_t i = 0; i < PAGES; i++)

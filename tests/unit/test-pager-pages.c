@@ -323,7 +323,7 @@ test_flush_deactivate(void **state)
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
 	old = area_new(env, 80, 0);
-	cold = area_new(env, 140, 0);
+	cold = area_new(env, 140, SWAP_OBJECT_EXACT);
 	new = area_new(env, 20, 0);
 	write_pages(&old, 0, 80, 1);
 	write_pages(&cold, 0, 130, 1);
@@ -332,11 +332,11 @@ test_flush_deactivate(void **state)
 	assert_int_equal(swap_object_flush(cold.object, 0, 140 * PAGE,
 					   SWAP_FLUSH_DEACTIVATE, NULL), 0);
 	assert_int_equal(count_in(&cold), 130);
-	/* Now some must go, and a round takes 128. */
+	/* Now some must go. */
 	write_pages(&new, 0, 20, 1);
-	for (unsigned tries = 0; tries < 1000 && count_in(&cold) > 2; tries++)
+	for (unsigned tries = 0; tries < 1000 && count_in(&cold) > 100; tries++)
 		usleep(5000);
-	assert_int_equal(count_in(&cold), 2);
+	assert_in_range(count_in(&cold), 2, 100);
 	assert_int_equal(count_in(&old), 80);
 	check_pages(&cold, 0, 130, 1);
 	check_pages(&old, 0, 80, 1);

@@ -90,11 +90,12 @@ test_list(void **state)
 	assert_string_equal(t[1].default_value, "32");
 	assert_string_equal(t[1].range, "1..64");
 	assert_string_equal(t[1].unit, "pages");
-	assert_string_equal(t[2].value, "0");
-	assert_string_equal(t[4].range, "0..7");
-	assert_string_equal(t[7].range, "auto|array|hash|trie");
-	assert_string_equal(t[7].unit, "");
-	assert_string_equal(t[8].range, "wait|fail");
+	assert_string_equal(t[2].default_value, "16");
+	assert_string_equal(t[3].value, "0");
+	assert_string_equal(t[5].range, "0..7");
+	assert_string_equal(t[8].range, "auto|array|hash|trie");
+	assert_string_equal(t[8].unit, "");
+	assert_string_equal(t[9].range, "wait|fail");
 	/* What is shown can be set, and changes nothing. */
 	for (size_t i = 0; i < n; i++) {
 		tune(env, t[i].name, t[i].value);
@@ -347,7 +348,7 @@ test_ram_raised(void **state)
 		usleep(5000);
 	assert_int_equal(all_ram(env), 2 * MIB);
 	assert_false(filler.done);
-	tune(env, "ram", "3M");
+	tune(env, "ram", "4M");
 	pthread_join(thread, NULL);
 	assert_int_equal(filler.nbus, 0);
 	check_pages(&a, 0, 700, 1);
@@ -507,8 +508,8 @@ wait_starved(struct env *env)
 static void
 test_full(void **state)
 {
-	const uint64_t room = MIB / PAGE + 64;
 	struct env *env = env_new(MIB, 0);
+	const uint64_t room = (MIB - totals_of(env).cache_bytes) / PAGE + 64;
 	struct area a = area_new(env, 1000, 0);
 	struct filler waiting = { .a = &a, .n = 500, .version = 1 };
 	struct filler more = { .a = &a, .first = 500, .n = 10, .version = 1 };
