@@ -62,7 +62,8 @@ space_is_held(const struct space_dev *dev, uint64_t block, uint64_t n)
 {
 	if (dev->held == NULL)
 		return false;
-	if (block < dev->discard_first + dev->discard_n &&
+	if (dev->discard_n > 0 &&
+	    block < dev->discard_first + dev->discard_n &&
 	    dev->discard_first < block + n)
 		return true;
 	return blist_count_free(dev->held, block, block + n) > 0;
