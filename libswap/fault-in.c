@@ -163,8 +163,11 @@ fill_piece(struct fault *f, struct piece *piece, bool dirty)
 		(void)fill_part(f, piece, 0, at, true);
 		(void)fill_part(f, piece, at + 1, piece->n, true);
 	}
-	/* A refusal before it says nothing about the page itself. */
-	if (!(piece->in >> at & 1) && at > 0 && (!f->write || dirty))
+	/*
+	 * A refusal says nothing about the page itself: others may be of
+	 * another vma, which refuses the whole.
+	 */
+	if (!(piece->in >> at & 1) && piece->n > 1 && (!f->write || dirty))
 		rc = fill_part(f, piece, at, at + 1, !dirty);
 	return piece->in >> at & 1 ? 0 : rc;
 }

@@ -277,7 +277,8 @@ put_zeros(struct fault *f, uint64_t first, uint64_t n, uint64_t *ret_in)
 
 	in = done == 64 ? UINT64_MAX : (UINT64_C(1) << done) - 1;
 	if (!(in >> at & 1)) {
-		if (at > 0 || rc == 0)
+		/* Others may be of another vma, which refuses the whole. */
+		if (n > 1)
 			rc = region_zero(f->region, f->page, 1, &done);
 		/* Who filled a page that had no contents has given it some. */
 		if (rc == 0 || rc == -EEXIST)

@@ -424,8 +424,8 @@ pageout_reap(struct pageout *po, bool wait)
 {
 	aio_reap(po->aio);
 	if (wait && po->ended == NULL) {
-		space_watch(&po->core->space);
 		aio_wait(po->aio, WAIT_USEC);
+		space_watch(&po->core->space);
 	}
 	while (po->ended != NULL) {
 		struct pageout_write *w = po->ended;

@@ -248,9 +248,10 @@ int
 space_discard_start(struct space *s, struct space_dev *dev)
 {
 	struct space_discard *d = &s->discard;
+	struct blist *held;
 	int rc;
 
-	rc = blist_create(dev->end - dev->first, &dev->held);
+	rc = blist_create(dev->end - dev->first, &held);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&d->lock);
@@ -259,10 +260,13 @@ space_discard_start(struct space *s, struct space_dev *dev)
 	d->started = rc == 0;
 	pthread_mutex_unlock(&d->lock);
 	if (rc < 0) {
-		blist_destroy(dev->held);
-		dev->held = NULL;
+		blist_destroy(held);
+		return rc;
 	}
-	return rc;
+	space_enter(s);
+	dev->held = held;
+	space_leave(s);
+	return 0;
 }
 
 void

@@ -394,7 +394,7 @@ assert none["result"] == "failed" and none["errno"] == 6, none' \
 	swapctl -p t on "$one" "$two"
 	start_holder b 36M
 	tell b "fill 3"
-	run --separate-stderr swapctl -p t off "$three" "$one" "$two"
+	run --separate-stderr swapctl -p t off "$one" "$two" "$three"
 	assert_failure 1
 	[[ $stderr == *"together with what is being turned off already it holds"* ]]
 	tell a "check 2"

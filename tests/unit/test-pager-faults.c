@@ -338,6 +338,115 @@ test_detach_read_error(void **state)
 	env_end(env);
 }
 
+static int
+see_progress(void *arg, const struct swap_detach detach[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_true(detach[i].progress.done_bytes <=
+			    detach[i].progress.total_bytes);
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static uint64_t
+used_of(struct env *env, const char *path)
+{
+	struct swap_stats stats = stats_of(env);
+	uint64_t used = UINT64_MAX;
+
+	for (size_t i = 0; i < stats.ndevices; i++)
+		if (strcmp(stats.devices[i].path, path) == 0)
+			used = stats.devices[i].used_bytes;
+	swap_stats_clear(&stats);
+	return used;
+}
+
+/*
+ * Two devices together, of which one cannot be read everywhere: that one is in
+ * service again, the other is gone, and the pages of both are on the third,
+ * which has blocks that cannot be written.
+ */
+static void
+test_detach_several(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_detach detach[3] = {
+		{ .spec = env->device[0] }, { .spec = env->device[1] },
+		{ .spec = env->device[3] },
+	};
+	uint64_t nbus = 0, written;
+	unsigned calls = 0;
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 6 * MIB);
+	must_attach(env, 1, 2 * MIB);
+	a = area_new(env, 1536, 0);
+	write_pages(&a, 0, 1536, 1);
+	must_attach(env, 2, 12 * MIB);
+	written = totals_of(env).counters.pageout_pages;
+	fault.read_lo = 600;		/* the small one has not so many */
+	fault.read_hi = 603;
+	fault.write_lo = 100;
+	fault.write_hi = 103;
+	assert_int_equal(swap_devices_detach(env->pager, detach, 3,
+					     see_progress, &calls), -EIO);
+	assert_true(calls > 0);
+	assert_int_equal(detach[0].error.code, -EIO);
+	assert_int_equal(detach[1].error.code, 0);
+	assert_int_equal(detach[2].error.code, -ENXIO);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(detach[i].finished);
+	assert_int_equal(detach[1].progress.done_bytes,
+			 detach[1].progress.total_bytes);
+	assert_true(detach[1].progress.total_bytes > 0);
+	/* RAM has no room: they went from block to block. */
+	assert_true(totals_of(env).counters.pageout_pages > written + 500);
+	assert_true(fault.write_hits > 0);
+	assert_int_equal(used_of(env, env->device[1]), UINT64_MAX);
+	/* And what page-out was writing there just then. */
+	assert_in_range(used_of(env, env->device[0]), 1, 300 * PAGE);
+	check_blocks(env);
+	fault.write_hi = 0;
+	/* Blocks that nobody wants can be read over; these three are lost. */
+	for (uint64_t i = 0; i < 1536; i++) {
+		if (gives_bus(a.mem + i * WORDS, false))
+			nbus++;
+		else
+			check_pages(&a, i, 1, 1);
+	}
+	assert_in_range(nbus, 1, 6);
+	memset(&fault, 0, sizeof(fault));
+	area_end(&a);
+	env_end(env);
+}
+
+/* What goes from block to block keeps what is set aside for it (P6). */
+static void
+test_detach_reserved(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct swap_error error = { 0 };
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 6 * MIB);
+	a = area_new(env, 1024, 0);
+	check_ok(swap_object_reserve(a.object, 0, 512 * PAGE, &error), &error);
+	write_pages(&a, 0, 1024, 1);
+	must_attach(env, 1, 6 * MIB);
+	check_ok(swap_device_detach(env->pager, env->device[0], NULL, NULL,
+				    &error), &error);
+	check_reserved(env);
+	check_blocks(env);
+	check_pages(&a, 0, 1024, 1);
+	write_pages(&a, 0, 1024, 2);
+	check_pages(&a, 0, 1024, 2);
+	check_reserved(env);
+	area_end(&a);
+	env_end(env);
+}
+
 /* ---------------------------------------------------------------- handover */
 
 struct writer {
@@ -945,12 +1054,14 @@ test_fill(void **state)
 {
 	struct env *env = env_new(4 * MIB, 0);
 	struct swap_counters counters;
+	pthread_t sampler;
 	struct area a;
 
 	(void)state;
 	must_attach(env, 0, 40 * MIB);
 	a = area_new(env, 4096, 0);
 	watch(env, &a);
+	pthread_create(&sampler, NULL, sampler_main, env);
 	write_pages(&a, 0, 2048, 1);
 	for (uint64_t i = 0; i < 1024; i++)
 		write_pages(&a, 4095 - i, 1, 1);
@@ -958,6 +1069,8 @@ test_fill(void **state)
 	assert_in_range(counters.faults_zero, 1, 3072 / 2);
 	check_pages(&a, 0, 2048, 1);
 	check_pages(&a, 3072, 1024, 1);
+	atomic_store(&env->stop, true);
+	pthread_join(sampler, NULL);
 	check_budget(env, 4 * MIB);
 	/* What nobody wrote is empty, whether it was put in or not. */
 	check_pages(&a, 2048, 1024, 0);
@@ -1126,6 +1239,8 @@ main(int argc, char **argv)
 		TEST(device_gone),
 		TEST(detach),
 		TEST(detach_read_error),
+		TEST(detach_several),
+		TEST(detach_reserved),
 		TEST(handover),
 		TEST(handover_lost),
 		TEST(handover_detach),

@@ -560,6 +560,36 @@ stop_sometimes(void *arg, const struct swap_progress *progress)
 	return dice(arg, 4) == 0;
 }
 
+static int
+stop_several(void *arg, const struct swap_detach detach[], size_t n)
+{
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < n; i++)
+		assert_true(detach[i].progress.done_bytes <=
+			    detach[i].progress.total_bytes);
+	return dice(arg, 4) == 0;
+}
+
+/* Turn devices 1 and 2 off together. */
+static void
+detach_both(struct model_thread *t, bool on[])
+{
+	struct env *env = t->model->env;
+	struct swap_detach detach[2] = {
+		{ .spec = env->device[1] }, { .spec = env->device[2] },
+	};
+
+	(void)swap_devices_detach(env->pager, detach, 2, stop_several, t);
+	for (unsigned i = 0; i < 2; i++) {
+		int rc = detach[i].error.code;
+
+		assert_true(detach[i].finished);
+		if (rc != 0 && rc != -EINTR && rc != -ENOMEM)
+			abort();
+		on[1 + i] = rc != 0;
+	}
+}
+
 /* Devices 1 and 2 come and go; 0 stays. */
 static void *
 model_devices_main(void *arg)
@@ -578,6 +608,8 @@ model_devices_main(void *arg)
 			if (rc != 0)
 				abort();
 			on[i] = true;
+		} else if (on[3 - i] && dice(t, 2) == 0) {
+			detach_both(t, on);
 		} else {
 			rc = swap_device_detach(env->pager, env->device[i],
 						stop_sometimes, t, NULL);
