@@ -234,7 +234,7 @@ count_state()	# ANSWER LETTER
 @test "copy with destroy: blocks change hands without being read" {
 	start_swapd --ram 1M --on "$(make_swapfile 64M)"
 	start_client a
-	order a create from 4000
+	order a create from 4000 exact
 	order a create to 4000 exact
 	order a fill from 1 0 4000
 	order a fill to 2 100 10
