@@ -52,12 +52,13 @@ wait_pool(const struct area *a, uint64_t most)
 		 (uint64_t)atomic_load(&a->object->pool->used), most);
 }
 
-/* Wait until page-out has nothing to do for it, but more is wanted. */
+/* Wait until page-out can do nothing for it, and somebody waits. */
 static void
 wait_stuck(const struct area *a)
 {
 	for (unsigned tries = 0; tries < 4000; tries++) {
-		if (atomic_load(&a->object->pool->stuck))
+		if (atomic_load(&a->object->pool->stuck) &&
+		    atomic_load(&a->region->starved))
 			return;
 		usleep(5000);
 	}
