@@ -351,12 +351,12 @@ test_swap_waits(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(f.nbus, 0);
 	check_pages(&a, 400, 800, 1);
-	/* What fits in both goes on, at random. */
-	write_pages(&a, 0, 200, 1);
+	/* What just fits in both goes on, at random. */
+	write_pages(&a, 0, 224, 1);
 	for (unsigned i = 0; i < 3000; i++) {
-		uint64_t page = next_random(&seed) % 1000;
+		uint64_t page = next_random(&seed) % (2 * LIMIT_PAGES);
 
-		page += page < 200 ? 0 : 200;
+		page += page < 224 ? 0 : 176;
 		check_pages(&a, page, 1, 1);
 		write_pages(&a, page, 1, 1);
 	}
