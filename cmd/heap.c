@@ -299,6 +299,32 @@ close_heap(void)
 	swap_client_close(heap.service.client);
 }
 
+/* What swaprun has been told of limits. */
+static int
+read_limit(const char *name, uint64_t *bytes, struct swap_error *error)
+{
+	const char *text = getenv(name);
+
+	*bytes = 0;
+	if (text != NULL && parse_size(text, bytes) < 0)
+		return error_set(error, -EINVAL, "%s is '%s': not a size",
+				 name, text);
+	return 0;
+}
+
+static int
+set_limits(struct swap_client *client, struct swap_error *error)
+{
+	uint64_t ram, swap;
+	int r = read_limit("SWAPRUN_RAM_LIMIT", &ram, error);
+
+	if (r == 0)
+		r = read_limit("SWAPRUN_SWAP_LIMIT", &swap, error);
+	if (r < 0 || (ram == 0 && swap == 0))
+		return r;
+	return swap_client_limit(client, ram, swap, error);
+}
+
 static int
 open_heap(const char *pager, size_t size, struct swap_error *error)
 {
@@ -310,8 +336,10 @@ open_heap(const char *pager, size_t size, struct swap_error *error)
 					error);
 	if (r < 0)
 		return r;
-	r = swap_client_object_create(heap.service.client, NULL, size, 0,
-				      &heap.service.object, error);
+	r = set_limits(heap.service.client, error);
+	if (r == 0)
+		r = swap_client_object_create(heap.service.client, NULL, size,
+					      0, &heap.service.object, error);
 	if (r == 0)
 		r = map_object(size, error);
 	/*

@@ -11,6 +11,7 @@
  *	SWAPRUN_PAGER	the socket
  *	SWAPRUN_HEAP	bytes of address space; they cost nothing until touched
  *	SWAPRUN_PID	whom a failure must stop; see heap.c
+ *	SWAPRUN_RAM_LIMIT, SWAPRUN_SWAP_LIMIT  bytes, where there are limits
  *	PYTHONMALLOC	Python has an allocator of its own above mmap(2)
  */
 #include "swaprun.h"
@@ -45,7 +46,8 @@
 #define HEAP_FACTOR	4u
 
 static const char usage_text[] =
-	"usage: swaprun [-p PAGER] [--heap SIZE] [--] PROGRAM [ARG]...\n"
+	"usage: swaprun [-p PAGER] [--ram SIZE] [--swap SIZE] [--heap SIZE] [--]\n"
+	"               PROGRAM [ARG]...\n"
 	"       swaprun [--ram SIZE] --swap FILE[:SIZE]... [--heap SIZE] [--]\n"
 	"               PROGRAM [ARG]...\n";
 
@@ -54,10 +56,14 @@ static const char help_text[] =
 	"\n"
 	"  -p, --pager PAGER     a running swapd: its name, or its socket's "
 	"path\n"
-	"      --ram SIZE        start a private swapd with so much RAM\n"
-	"      --swap FILE:SIZE  ... and swap space in a new file, which is "
-	"removed\n"
-	"                        afterwards; may be given several times\n"
+	"      --ram SIZE        the most RAM that the program may have of it, "
+	"and\n"
+	"      --swap SIZE       the most swap space\n"
+	"      --swap FILE:SIZE  start a private swapd, with swap space in a "
+	"new file,\n"
+	"                        which is removed afterwards; may be given "
+	"several\n"
+	"                        times; --ram is its RAM then\n"
 	"      --swap DEVICE     ... or in a file or device that is there\n"
 	"      --heap SIZE       address space of the heap\n"
 	"  -h, --help\n"
@@ -65,9 +71,12 @@ static const char help_text[] =
 
 struct options {
 	const char	*pager;
-	const char	*ram;
+	const char	*ram;		/* of a private pager, ... */
+	uint64_t	 ram_bytes;	/* ... or the limit; 0: none */
 	const char	*swap[PRIVATE_SWAP_MAX];
 	size_t		 nswap;
+	const char	*swap_limit;	/* as given */
+	uint64_t	 swap_bytes;	/* 0: no limit */
 	uint64_t	 heap_bytes;	/* 0: choose */
 	char		**argv;		/* the program's */
 };
@@ -117,12 +126,31 @@ parse_ram(const char *text, struct options *o)
 		return EXIT_MISUSED;
 	}
 	o->ram = text;
+	o->ram_bytes = bytes;
+	return 0;
+}
+
+/* A limit, when it is a size and nothing else: a file "1G" is "./1G". */
+static int
+parse_swap_limit(const char *text, uint64_t bytes, struct options *o)
+{
+	if (bytes == 0) {
+		run_say("--swap '%s': a limit of nothing; for instance 1G",
+			text);
+		return EXIT_MISUSED;
+	}
+	o->swap_limit = text;
+	o->swap_bytes = bytes;
 	return 0;
 }
 
 static int
 parse_swap(const char *text, struct options *o)
 {
+	uint64_t bytes;
+
+	if (parse_size(text, &bytes) == 0)
+		return parse_swap_limit(text, bytes, o);
 	if (o->nswap == PRIVATE_SWAP_MAX) {
 		run_say("--swap '%s': more than %u are not possible", text,
 			PRIVATE_SWAP_MAX);
@@ -143,9 +171,11 @@ check_options(const struct options *o)
 {
 	if (o->argv[0] == NULL)
 		return misuse();
-	if (o->ram != NULL && o->nswap == 0) {
-		run_say("--ram starts a private swapd, which needs swap space "
-			"too: --swap FILE:SIZE");
+	if (o->nswap > 0 && o->swap_limit != NULL) {
+		run_say("--swap '%s' limits what the program may have of a "
+			"running swapd, and --swap '%s' starts another; give "
+			"one of them (a file of that name is './%s')",
+			o->swap_limit, o->swap[0], o->swap_limit);
 		return EXIT_MISUSED;
 	}
 	if (o->nswap > 0 && o->pager != NULL) {
@@ -268,8 +298,22 @@ choose_heap(struct swap_client *client, uint64_t *heap_bytes)
 	return 0;
 }
 
+/* Limits that the program is going to have. */
 static int
-check_pager(const char *path, uint64_t *heap_bytes)
+try_limits(struct swap_client *client, const struct options *o)
+{
+	struct swap_error error = { 0 };
+	int r;
+
+	if (o->nswap > 0 || (o->ram_bytes == 0 && o->swap_bytes == 0))
+		return 0;
+	r = swap_client_limit(client, o->ram_bytes, o->swap_bytes, &error);
+	return r < 0 ? run_say("the program cannot be limited: %s",
+			       why(&error, r)) : 0;
+}
+
+static int
+check_pager(const char *path, const struct options *o, uint64_t *heap_bytes)
 {
 	struct swap_error error = { 0 };
 	struct swap_client *client;
@@ -278,7 +322,9 @@ check_pager(const char *path, uint64_t *heap_bytes)
 	r = swap_client_connect(path, &client, &error);
 	if (r < 0)
 		return no_pager(&error, r);
-	r = try_to_map(client);
+	r = try_limits(client, o);
+	if (r == 0)
+		r = try_to_map(client);
 	if (r == 0)
 		r = choose_heap(client, heap_bytes);
 	swap_client_close(client);
@@ -339,14 +385,29 @@ set_preload(void)
 	return 0;
 }
 
+/* 0: none, whatever was there. */
 static int
-set_environment(const char *pager, uint64_t heap_bytes)
+set_limit(const char *name, uint64_t bytes)
+{
+	char number[32];
+
+	if (bytes == 0)
+		return unsetenv(name);
+	format_cut(number, sizeof(number), "%" PRIu64, bytes);
+	return setenv(name, number, 1);
+}
+
+static int
+set_environment(const char *pager, const struct options *o)
 {
 	char number[32], pid[32];
+	bool limits = o->nswap == 0;
 
-	format_cut(number, sizeof(number), "%" PRIu64, heap_bytes);
+	format_cut(number, sizeof(number), "%" PRIu64, o->heap_bytes);
 	format_cut(pid, sizeof(pid), "%d", (int)getpid());
-	if (setenv("SWAPRUN_PAGER", pager, 1) < 0 ||
+	if (set_limit("SWAPRUN_RAM_LIMIT", limits ? o->ram_bytes : 0) < 0 ||
+	    set_limit("SWAPRUN_SWAP_LIMIT", o->swap_bytes) < 0 ||
+	    setenv("SWAPRUN_PAGER", pager, 1) < 0 ||
 	    setenv("SWAPRUN_HEAP", number, 1) < 0 ||
 	    setenv("SWAPRUN_PID", pid, 1) < 0 ||
 	    setenv("PYTHONMALLOC", "malloc", 0) < 0) {
@@ -404,9 +465,9 @@ main(int argc, char **argv)
 	if (r == 0)
 		r = make_absolute(pager);
 	if (r == 0)
-		r = check_pager(pager, &o.heap_bytes);
+		r = check_pager(pager, &o, &o.heap_bytes);
 	if (r == 0)
-		r = set_environment(pager, o.heap_bytes);
+		r = set_environment(pager, &o);
 	if (r != 0)
 		return r;
 	execv(program, o.argv);

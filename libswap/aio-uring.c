@@ -102,6 +102,8 @@ uring_submit(struct aio *aio)
 	while (io_uring_sq_ready(&u->ring) > 0) {
 		int rc = io_uring_submit(&u->ring);
 
+		/* It would be another thread's. */
+		assert(rc != -EEXIST);
 		if (rc < 0 && rc != -EINTR)
 			nap();
 	}

@@ -48,6 +48,7 @@ budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 	b->cluster = cluster;
 	set_marks(b, limit);
 	b->kicked = b->urgent = false;
+	b->ngiven = 0;
 	atomic_init(&b->waiting, false);
 	atomic_init(&b->takers, 0);
 	atomic_init(&b->starving, 0);
@@ -85,6 +86,7 @@ budget_set_limit(struct budget *b, uint64_t limit)
 		atomic_store(&b->limit, limit);
 		set_marks(b, limit);
 		b->kicked = b->urgent = true;
+		b->ngiven++;
 		pthread_cond_signal(&b->needed);
 		pthread_cond_broadcast(&b->freed);
 	}
@@ -200,6 +202,7 @@ budget_give(struct budget *b, uint64_t n)
 	if (atomic_load(&b->takers) == 0)
 		return;
 	pthread_mutex_lock(&b->lock);
+	b->ngiven++;
 	pthread_cond_broadcast(&b->freed);
 	pthread_mutex_unlock(&b->lock);
 }
@@ -216,10 +219,11 @@ deadline(uint64_t usec)
 }
 
 bool
-budget_take_wait(struct budget *b, uint64_t n, uint64_t usec)
+budget_wait(struct budget *b, bool (*try)(void *arg), void *arg,
+	    uint64_t usec)
 {
 	struct timespec until = deadline(usec);
-	bool taken = budget_take(b, n);
+	bool taken = try(arg);
 	int rc = 0;
 
 	if (taken)
@@ -228,19 +232,42 @@ budget_take_wait(struct budget *b, uint64_t n, uint64_t usec)
 	call(b, true);
 	pthread_mutex_lock(&b->lock);
 	while (rc == 0) {
+		uint64_t ngiven = b->ngiven;
+
 		pthread_mutex_unlock(&b->lock);
-		taken = budget_take(b, n);
+		taken = try(arg);
 		pthread_mutex_lock(&b->lock);
 		if (taken)
 			break;
 		/* A give between the try and here must not be missed. */
-		if (budget_free(b) >= n)
+		if (b->ngiven != ngiven)
 			continue;
 		rc = pthread_cond_timedwait(&b->freed, &b->lock, &until);
 	}
 	pthread_mutex_unlock(&b->lock);
 	atomic_fetch_sub(&b->takers, 1);
 	return taken;
+}
+
+struct taking {
+	struct budget	*budget;
+	uint64_t	 n;
+};
+
+static bool
+take_some(void *arg)
+{
+	struct taking *t = arg;
+
+	return budget_take(t->budget, t->n);
+}
+
+bool
+budget_take_wait(struct budget *b, uint64_t n, uint64_t usec)
+{
+	struct taking t = { .budget = b, .n = n };
+
+	return budget_wait(b, take_some, &t, usec);
 }
 
 bool

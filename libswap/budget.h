@@ -26,10 +26,12 @@ struct budget {
 	unsigned	cluster;	/* (lock) pages, for the marks */
 	pthread_cond_t	needed;		/* page-out waits here */
 	pthread_cond_t	freed;		/* who needs many pages waits here */
+	uint64_t	ngiven;		/* (lock) times that somebody gave while
+					   others waited */
 	bool		kicked;		/* (lock) pages are needed */
 	bool		urgent;		/* (lock) something has changed */
 	_Atomic bool	waiting;	/* page-out is in budget_wait_needed */
-	_Atomic unsigned takers;	/* threads in budget_take_wait */
+	_Atomic unsigned takers;	/* threads in budget_wait */
 	_Atomic unsigned starving;	/* regions with faults that wait for
 					   free pages; page-out wakes them */
 };
@@ -59,6 +61,12 @@ void budget_force(struct budget *b, uint64_t n);
 void budget_give(struct budget *b, uint64_t n);
 /* As budget_take(), waiting up to @usec for pages to become free. */
 bool budget_take_wait(struct budget *b, uint64_t n, uint64_t usec);
+/*
+ * Call page-out, and @try until that is true, whenever somebody has given
+ * pages, up to @usec.  False: it never was.
+ */
+bool budget_wait(struct budget *b, bool (*try)(void *arg), void *arg,
+		 uint64_t usec);
 
 /* Count @n pages as wired: false when that left page-out too little room. */
 bool budget_wire(struct budget *b, uint64_t n);

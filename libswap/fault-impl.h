@@ -104,7 +104,7 @@ void fault_let_go(struct fault *f, const struct piece *piece, unsigned n);
 void fault_in(struct fault *f);
 void fault_in_ahead(struct fault *f);
 /* How many pages a window may have just now, up to @most. */
-uint32_t fault_window(struct core *core, uint32_t most);
+uint32_t fault_window(const struct swap_object *object, uint32_t most);
 /* Wait until another fault can be begun. */
 void fault_ready(struct fault_thread *t);
 /* Finish what has ended; how many. */

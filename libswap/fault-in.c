@@ -47,15 +47,17 @@
 /* ----------------------------------------------------------------- windows */
 
 uint32_t
-fault_window(struct core *core, uint32_t most)
+fault_window(const struct swap_object *object, uint32_t most)
 {
-	struct budget *budget = &core->budget;
+	const struct core *core = object->core;
+	const struct budget *budget = &core->budget;
 	uint64_t room = budget_free(budget), rest = budget->low / 2;
+	uint64_t spare = object_ram_spare(object);
 
 	/* Read-ahead must not take the last free pages from faults. */
-	if (core->cluster <= 1 || room <= rest + 1)
+	if (core->cluster <= 1 || room <= rest + 1 || spare <= 1)
 		return 1;
-	return (uint32_t)min_u64(most, room - rest);
+	return (uint32_t)min_u64(most, min_u64(room - rest, spare));
 }
 
 static void
@@ -66,30 +68,31 @@ make_plan(struct fault *f, struct ra_plan *plan)
 
 	/* Two windows are in the cache at a time, and others use it, too. */
 	most = (uint32_t)min_u64(most, cache_size(&core->cache) / 8);
-	ra_fault(&f->region->readahead, f->page, fault_window(core, most),
-		 plan);
+	ra_fault(&f->region->readahead, f->page,
+		 fault_window(f->object, most), plan);
 	count(&core->counters.readahead_used, plan->used);
 	count(&core->counters.readahead_wasted, plan->wasted);
 }
 
 /* RAM for up to @want pages, or for one; 0: none is free. */
 static uint64_t
-take_pages(struct core *core, uint64_t want)
+take_pages(struct swap_object *object, uint64_t want)
 {
-	struct budget *budget = &core->budget;
+	struct core *core = object->core;
 
-	if (want > 1 && budget_take(budget, want))
+	if (want > 1 && object_take_ram(object, want))
 		return want;
-	if (budget_take(budget, 1))
+	if (object_take_ram(object, 1))
 		return 1;
 	/*
-	 * Page-out may be unable to write because space is full.  This
-	 * page's own block becomes free when it comes in, which lets one page
-	 * out: programs that fit in RAM and swap together always go on.  With
-	 * maps that may not grow it is the same: this page at least can go
-	 * out again.
+	 * Page-out may be unable to write because space is full, or the pool's
+	 * share of it.  This page's own block becomes free when it comes in,
+	 * which lets one page out: programs that fit in RAM and swap together
+	 * always go on.  With maps that may not grow it is the same: this page
+	 * at least can go out again.
 	 */
-	if (fault_is_full(core) && budget_take_extra(budget, core->cluster))
+	if ((fault_is_full(core) || object_block_room(object) == 0) &&
+	    object_take_ram_extra(object, core->cluster))
 		return 1;
 	return 0;
 }
@@ -205,12 +208,17 @@ settle(struct fault *f, const struct piece *piece, bool dirty)
 	return (uint64_t)__builtin_popcountll(piece->in);
 }
 
-/* What a detach or a full space wants back at once comes in dirty. */
+/*
+ * What a detach or a full space wants back at once comes in dirty.  Object
+ * locked.
+ */
 static bool
-must_be_dirty(struct core *core, uint64_t block)
+must_be_dirty(const struct swap_object *object, uint64_t block)
 {
-	return space_is_closing(&core->space, block) ||
-	       space_is_tight(&core->space);
+	struct space *space = &object->core->space;
+
+	return object_blocks_tight(object) ||
+	       space_is_closing(space, block) || space_is_tight(space);
 }
 
 /*
@@ -321,7 +329,7 @@ put_cached(struct fault *f, struct piece piece[], unsigned n, uint64_t taken)
 	struct swap_object *object = f->object;
 	struct core *core = f->core;
 	struct region_set *set = region_set_get(object);
-	bool dirty = must_be_dirty(core, swapmap_get(object->map, f->page));
+	bool dirty = must_be_dirty(object, swapmap_get(object->map, f->page));
 	int rc;
 
 	object_unlock(object);
@@ -332,7 +340,7 @@ put_cached(struct fault *f, struct piece piece[], unsigned n, uint64_t taken)
 	object_lock(object);
 	for (unsigned i = 0; i < n; i++)
 		taken -= settle(f, &piece[i], dirty);
-	budget_give(&core->budget, taken);
+	object_give_ram(object, taken);
 	count(&core->counters.cache_hits, 1);
 	count(&core->counters.faults_in, 1);
 	fault_let_go(f, piece, n);
@@ -531,11 +539,10 @@ put_if_wanted(struct pagein *p, uint64_t good)
 
 	object_lock(object);
 	wanted = is_wanted(p);
-	object_unlock(object);
 	if (wanted && good != 0 &&
-	    budget_take(&p->f.core->budget,
-			(uint64_t)__builtin_popcountll(good)))
+	    object_take_ram(object, (uint64_t)__builtin_popcountll(good)))
 		p->put = good;
+	object_unlock(object);
 }
 
 /* Settle the pages, put in or not, and let go of all.  Object locked. */
@@ -548,7 +555,7 @@ finish_pages(struct pagein *p, struct piece piece[], unsigned n, bool dirty)
 
 	for (unsigned i = 0; i < n; i++)
 		taken -= settle(f, &piece[i], dirty);
-	budget_give(&f->core->budget, taken);
+	object_give_ram(f->object, taken);
 	fault_let_go(f, owned, cut(p, p->owned, owned));
 }
 
@@ -568,7 +575,9 @@ pagein_finish(struct pagein *p)
 		put_if_wanted(p, good);
 	lost = asked && !(good >> (f->page - p->page) & 1);
 	put = p->put & good;
-	dirty = put != 0 && must_be_dirty(core, p->io.block);
+	object_lock(f->object);
+	dirty = put != 0 && must_be_dirty(f->object, p->io.block);
+	object_unlock(f->object);
 	n = cut(p, put, piece);
 	rc = fill_pieces(f, p->set, piece, n, &dirty);
 	give_frames(p, good & ~put);
@@ -736,7 +745,7 @@ read_asked(struct fault *f, const struct ra_plan *plan, uint64_t taken)
 	if (plan->around > 1)
 		ra_around_read(&f->region->readahead, p->n - 1);
 	put = (uint64_t)__builtin_popcountll(p->put);
-	budget_give(&f->core->budget, taken - put);
+	object_give_ram(f->object, taken - put);
 	pagein_start(p, swapmap_get(f->object->map, p->page));
 }
 
@@ -812,7 +821,7 @@ fault_in(struct fault *f)
 	unsigned n;
 
 	make_plan(f, &plan);
-	taken = take_pages(f->core, plan.now);
+	taken = take_pages(f->object, plan.now);
 	if (taken == 0) {
 		fault_starve(f);
 		return;

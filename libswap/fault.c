@@ -10,9 +10,10 @@
  *
  *	F1  A fault thread never waits for page-out: a busy page is marked
  *	    wanted, and who owns it wakes the faulting thread when done.
- *	F2  When no page of RAM is free the fault is left unanswered, its
- *	    region is marked starved, and page-out wakes the region as soon as
- *	    it has freed something: the threads fault again.  So no queue of
+ *	F2  When no page of RAM is free, or none within the limit of the object's
+ *	    pool, the fault is left unanswered, its region is marked starved,
+ *	    and page-out wakes the region as soon as it has freed something
+ *	    that helps: the threads fault again.  So no queue of
  *	    faults is kept, and nothing grows with their number.
  *	F3  A page goes in clean only after it was write-protected in all other
  *	    regions; if that fails it goes in dirty.
@@ -114,13 +115,22 @@ fault_starve(struct fault *f)
 {
 	struct swap_region *region = f->region;
 	struct core *core = f->core;
+	bool limited = object_ram_room(f->object) == 0;
+	bool tired = limited && pool_is_tired(f->object->pool);
 
 	object_unlock(f->object);
 	count(&core->counters.faults_starved, 1);
+	count(&core->counters.limit_waits, limited);
 	if (!atomic_exchange(&region->starved, true))
 		atomic_fetch_add(&core->budget.starving, 1);
-	/* No kick: page-out that has just found nothing would find nothing. */
-	budget_need(&core->budget);
+	/*
+	 * No kick: page-out that has just found nothing would find nothing.
+	 * Of a pool that is known for itself.
+	 */
+	if (!limited)
+		budget_need(&core->budget);
+	else if (!tired)
+		budget_kick(&core->budget);
 }
 
 /* Can page-out write nothing, for want of blocks or of memory for maps? */
@@ -137,7 +147,9 @@ starve_new(struct fault *f)
 	struct core *core = f->core;
 
 	if (!(core->flags & SWAP_PAGER_FULL_FAILS) ||
-	    !atomic_load(&core->stuck) || !fault_is_full(core)) {
+	    (!(atomic_load(&core->stuck) && fault_is_full(core)) &&
+	     !(object_is_limited(f->object) &&
+	       pool_is_stuck(f->object->pool)))) {
 		fault_starve(f);
 		return;
 	}
@@ -169,8 +181,19 @@ fault_again(struct fault *f, int rc)
 	region_wake(f->region, f->page, 1);
 }
 
+static bool
+has_room(struct swap_object *object)
+{
+	bool room;
+
+	object_lock(object);
+	room = object_ram_room(object) > 0;
+	object_unlock(object);
+	return room;
+}
+
 static void
-wake_starved(struct swap_region *region, void *arg)
+wake_all_starved(struct swap_region *region, void *arg)
 {
 	struct core *core = arg;
 
@@ -180,11 +203,19 @@ wake_starved(struct swap_region *region, void *arg)
 	region_wake(region, region->first_page, region->npages);
 }
 
+static void
+wake_starved(struct swap_region *region, void *arg)
+{
+	if (atomic_load(&region->starved) && has_room(region->object))
+		wake_all_starved(region, arg);
+}
+
 void
-fault_wake_starved(struct core *core, struct region_table *regions)
+fault_wake_starved(struct core *core, struct region_table *regions, bool all)
 {
 	if (atomic_load(&core->budget.starving) > 0)
-		regions_each(regions, wake_starved, core);
+		regions_each(regions, all ? wake_all_starved : wake_starved,
+			     core);
 }
 
 /* ----------------------------------------------------------- filling in */
@@ -299,15 +330,15 @@ fault_zero(struct fault *f)
 	int rc;
 
 	ra_fault(&f->region->readahead, f->page,
-		 fault_window(core, ZEROS_MAX), &plan);
+		 fault_window(object, ZEROS_MAX), &plan);
 	if (object->exact)
 		plan.now = 1;
 	n = new_pages(f, &plan, &piece.page);
-	if (n > 1 && !budget_take(&core->budget, n)) {
+	if (n > 1 && !object_take_ram(object, n)) {
 		piece.page = f->page;
 		n = 1;
 	}
-	if (n == 1 && !budget_take(&core->budget, 1)) {
+	if (n == 1 && !object_take_ram(object, 1)) {
 		starve_new(f);
 		return;
 	}
@@ -322,8 +353,8 @@ fault_zero(struct fault *f)
 		object_set_state(object, piece.page + i, PAGE_DIRTY);
 		object_enqueue(object, piece.page + i);
 	}
-	budget_give(&core->budget,
-		    n - (uint64_t)__builtin_popcountll(piece.in));
+	object_give_ram(object,
+			n - (uint64_t)__builtin_popcountll(piece.in));
 	count(&core->counters.faults_zero, rc == 0);
 	fault_let_go(f, &piece, 1);
 	if (rc < 0)
@@ -346,7 +377,7 @@ fault_copy(struct fault *f)
 		give_bus(f);
 		return;
 	}
-	if (!budget_take(&f->core->budget, 1)) {
+	if (!object_take_ram(object, 1)) {
 		starve_new(f);
 		return;
 	}
@@ -367,7 +398,7 @@ fault_copy(struct fault *f)
 		object_set_state(object, f->page, PAGE_DIRTY);
 		object_enqueue(object, f->page);
 	} else {
-		budget_give(&f->core->budget, 1);
+		object_give_ram(object, 1);
 	}
 	let_go_one(f);
 	if (rc < 0)
@@ -427,7 +458,7 @@ fault_vanished(struct fault *f)
 
 		object_set_state(object, f->page,
 				 clean ? PAGE_SWAPPED : PAGE_ZERO);
-		budget_give(&f->core->budget, 1);
+		object_give_ram(object, 1);
 	}
 	let_go_one(f);
 	if (!there)

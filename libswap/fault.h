@@ -46,7 +46,11 @@ int fault_pool_start(struct fault_pool *pool, struct core *core,
 		     struct region_table *regions, unsigned nthreads);
 void fault_pool_stop(struct fault_pool *pool);
 
-/* Wake the regions whose faults wait for free pages. */
-void fault_wake_starved(struct core *core, struct region_table *regions);
+/*
+ * Wake the regions whose faults wait for free pages; with @all also those whose
+ * pool has none.
+ */
+void fault_wake_starved(struct core *core, struct region_table *regions,
+			bool all);
 
 #endif

@@ -7,7 +7,8 @@
  * would not wait, what must come.
  *
  *	G1  Nothing is pushed out for a page that need not come: it comes only
- *	    where RAM is above the mark at which page-out begins.
+ *	    where RAM is above the mark at which page-out begins, and so is that
+ *	    of the object's pool.
  *	G2  A page that comes from its block is clean and keeps the block, where
  *	    that is not wanted back; new ones are dirty.
  *	G3  The caller owns no page when it waits for RAM (see pageback.c).
@@ -55,7 +56,10 @@ is_new(const struct swap_object *object, uint64_t page)
 	return state == PAGE_ZERO || (state == PAGE_EMPTY && !object->copy);
 }
 
-/* RAM for a run of new pages, or for the first if that must come; or 0. */
+/*
+ * RAM for a run of new pages, or for the first if that must come; or 0.  Object
+ * locked.
+ */
 static uint64_t
 take_now(const struct get *g, uint64_t page, uint64_t n)
 {
@@ -63,9 +67,10 @@ take_now(const struct get *g, uint64_t page, uint64_t n)
 	uint64_t nfree = budget_free(budget), low = budget->low;
 
 	n = nfree > low ? min_u64(n, nfree - low) : 0;
-	if (n > 0 && budget_take(budget, n))
+	n = min_u64(n, object_ram_spare(g->object));
+	if (n > 0 && object_take_ram(g->object, n))
 		return n;
-	return must_come(g, page) && budget_take(budget, 1) ? 1 : 0;
+	return must_come(g, page) && object_take_ram(g->object, 1) ? 1 : 0;
 }
 
 /* Object locked, unlocks.  Fill the new pages from @page on; how many. */
@@ -87,8 +92,8 @@ fill_new(const struct get *g, uint64_t page)
 	object_unlock(object);
 	rc = pageback_fill_hole(object, page, n);
 	nin = pageback_enter_new(object, page, n, rc == 0);
-	budget_give(&object->core->budget, n - nin);
 	object_lock(object);
+	object_give_ram(object, n - nin);
 	regions_unbusy(object, page, n);
 	return nin;
 }
@@ -135,8 +140,13 @@ static uint64_t
 read_size(const struct get *g)
 {
 	struct budget *budget = &g->object->core->budget;
+	uint64_t spare;
 
-	if (g->all || budget_free(budget) > budget->low + SWAP_CLUSTER_MAX)
+	object_lock(g->object);
+	spare = object_ram_spare(g->object);
+	object_unlock(g->object);
+	if (g->all || (budget_free(budget) > budget->low + SWAP_CLUSTER_MAX &&
+		       spare > SWAP_CLUSTER_MAX))
 		return SWAP_CLUSTER_MAX;
 	return 1;
 }

@@ -125,6 +125,13 @@ skip(struct swap_object *from, uint64_t page, uint64_t n)
 	return i;
 }
 
+/* Object locked.  Can blocks not change hands, @n at most? */
+static bool
+takes_no_blocks(const struct swap_object *to, uint64_t n)
+{
+	return (to->flags & SWAP_OBJECT_NOSWAP) || object_block_room(to) < n;
+}
+
 /* RAM that the next @n pages will need, as they are now. */
 static uint64_t
 ram_needed(const struct merge *m, uint64_t n)
@@ -143,7 +150,7 @@ ram_needed(const struct merge *m, uint64_t n)
 	}
 	object_unlock(m->from);
 	object_lock(m->to);
-	noswap = (m->to->flags & SWAP_OBJECT_NOSWAP) != 0;
+	noswap = takes_no_blocks(m->to, n);
 	for (uint64_t i = 0; i < n; i++) {
 		enum page_state state = page_state(m->to, m->to_page + i);
 
@@ -290,7 +297,7 @@ decide(struct merge *m)
 	bool noswap;
 
 	object_lock(m->to);
-	noswap = (m->to->flags & SWAP_OBJECT_NOSWAP) != 0;
+	noswap = takes_no_blocks(m->to, m->n);
 	object_unlock(m->to);
 	for (uint64_t i = 0; i < m->n; i++) {
 		if (m->what[i] == NOTHING)
@@ -325,7 +332,9 @@ move(struct merge *m, uint64_t i)
 	object_unlock(m->from);
 	object_lock(m->to);
 	to_reserved = (m->to->page[to_page] & PAGE_RESERVED) != 0;
-	if (from_reserved && !to_reserved)
+	if (object_block_room(m->to) == 0)
+		rc = -EAGAIN;
+	else if (from_reserved && !to_reserved)
 		rc = space_reserve(space, 1);
 	if (rc == 0) {
 		/* What was set aside for this one goes to the source's. */
@@ -485,7 +494,8 @@ act(struct merge *m, uint64_t i, uint64_t n, uint64_t *ret_done)
 			rc = move(m, i + *ret_done);
 			*ret_done += rc == 0;
 		}
-		return rc;
+		/* The swap limit of the destination: the next step reads it. */
+		return rc == -EAGAIN ? 0 : rc;
 	case READ:
 	case TAKE:
 	case FETCHED:
@@ -533,7 +543,7 @@ step(struct merge *m, uint64_t n, uint64_t *ret_done)
 	need = ram_needed(m, n);
 	m->ram = 0;
 	if (need > 0)
-		rc = pageback_take_ram(&m->pb, need, &m->ram);
+		rc = pageback_take_ram(&m->pb, m->to, need, &m->ram);
 	if (rc < 0)
 		return rc;
 	pthread_rwlock_rdlock(&core->table.moves);
@@ -547,7 +557,7 @@ step(struct merge *m, uint64_t n, uint64_t *ret_done)
 		disown(m->to, m->to_page, m->n);
 	}
 	pthread_rwlock_unlock(&core->table.moves);
-	budget_give(&core->budget, m->ram);
+	pageback_give_ram(m->to, m->ram);
 	return rc;
 }
 

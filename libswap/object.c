@@ -143,6 +143,9 @@ object_free(struct swap_object *object)
 	if (object->wire != NULL)
 		munmap(object->wire, object->npages);
 	give_charge(object);
+	assert(object->nram == 0 && object->nleaving == 0);
+	if (object_is_limited(object))
+		pool_put(&core->pools, object->pool);
 	/* The map's memory may be what page-out waits for. */
 	if (atomic_load(&core->maps_full))
 		budget_kick(&core->budget);
@@ -161,6 +164,11 @@ object_alloc(struct core *core, const struct object_spec *spec)
 		return NULL;
 	object->core = core;
 	object->pool = &core->pool;
+	object->client = spec->client;
+	if (spec->pool != NULL) {
+		pool_get(&core->pools, spec->pool);
+		object->pool = spec->pool;
+	}
 	object->flags = spec->flags;
 	object->exact = (spec->flags & SWAP_OBJECT_EXACT) != 0;
 	object->npages = spec->npages;
@@ -259,20 +267,6 @@ object_publish(struct core *core, struct swap_object *object,
 	return rc;
 }
 
-bool
-object_wire_take(struct swap_object *object, uint64_t n)
-{
-	return (object->flags & SWAP_OBJECT_NOSWAP) ||
-	       budget_wire(&object->core->budget, n);
-}
-
-void
-object_wire_give(struct swap_object *object, uint64_t n)
-{
-	if (!(object->flags & SWAP_OBJECT_NOSWAP))
-		budget_unwire(&object->core->budget, n);
-}
-
 /*
  * Pages that never leave RAM are wired pages: unless they are counted before
  * they come, they could fill the budget, and then nothing moves any more.
@@ -281,23 +275,35 @@ static int
 reserve_noswap(struct core *core, const struct object_spec *spec,
 	       struct swap_error *error)
 {
+	bool fits = false;
 	char text[32];
 
-	if (!(spec->flags & SWAP_OBJECT_NOSWAP) ||
-	    budget_wire(&core->budget, spec->npages))
+	if (!(spec->flags & SWAP_OBJECT_NOSWAP))
+		return 0;
+	if (budget_wire(&core->budget, spec->npages)) {
+		fits = spec->pool == NULL ||
+		       pool_wire(&core->pools, spec->pool, spec->npages,
+				 false);
+		if (!fits)
+			budget_unwire(&core->budget, spec->npages);
+	}
+	if (fits)
 		return 0;
 	return error_set(error, -ENOMEM,
 		"an object of %s cannot be kept in RAM: a quarter of the RAM "
-		"budget must stay free to page; raise the budget, or let the "
-		"object be paged", format_size(spec->npages << page_shift(),
-					       text, sizeof(text)));
+		"budget, or of the limit of its client, must stay free to "
+		"page; raise it, or let the object be paged",
+		format_size(spec->npages << page_shift(), text, sizeof(text)));
 }
 
 static void
-unreserve_noswap(struct core *core, uint64_t npages, unsigned flags)
+unreserve_noswap(struct core *core, const struct object_spec *spec)
 {
-	if (flags & SWAP_OBJECT_NOSWAP)
-		budget_unwire(&core->budget, npages);
+	if (!(spec->flags & SWAP_OBJECT_NOSWAP))
+		return;
+	budget_unwire(&core->budget, spec->npages);
+	if (spec->pool != NULL)
+		pool_unwire(&core->pools, spec->pool, spec->npages);
 }
 
 static int
@@ -348,7 +354,7 @@ object_create(struct core *core, const struct object_spec *spec,
 	if (rc == 0) {
 		rc = object_make(core, spec, ret_object, error);
 		if (rc < 0)
-			unreserve_noswap(core, spec->npages, spec->flags);
+			unreserve_noswap(core, spec);
 	}
 	if (rc < 0)
 		charge_give(&core->charge, spec->uid, bytes);
@@ -380,7 +386,7 @@ static void
 reap_page(struct swap_object *object, uint64_t page)
 {
 	if (page_is_resident(object, page))
-		budget_give(&object->core->budget, 1);
+		object_give_ram(object, 1);
 	if (object->wire[page] > 0) {
 		object->wire[page] = 0;
 		object->nwired--;
@@ -434,10 +440,11 @@ object_kill(struct swap_object *object)
 		busy |= page < object->npages;
 		page++;
 	}
+	if (object->flags & SWAP_OBJECT_NOSWAP)
+		object_unwire(object, object->npages);
 	object_unlock(object);
 	if (!busy)
 		give_charge(object);
-	unreserve_noswap(object->core, object->npages, object->flags);
 	if (source != NULL)
 		object_drop(source);
 	object_drop(object);
@@ -557,7 +564,7 @@ object_enter_block(struct swap_object *object, uint64_t page, uint64_t block,
 	if (rc < 0)
 		return rc;
 	assert(old == SWAPMAP_NONE);
-	object->nblocks++;
+	object_count_block(object);
 	if ((object->page[page] & PAGE_RESERVED) && !set_aside)
 		space_unreserve(&object->core->space, 1);
 	return 0;
@@ -574,11 +581,11 @@ free_range(void *arg, uint64_t block, uint64_t n)
 	struct freeing *f = arg;
 	struct space *space = &f->object->core->space;
 
-	f->object->nblocks -= n;
 	if (f->set_aside)
 		space_free_reserved(space, block, n);
 	else
 		space_free(space, block, n);
+	object_uncount_blocks(f->object, n);
 }
 
 /* How many pages from @page on are reserved, or are not, as it is. */
@@ -615,7 +622,7 @@ object_forget_block(struct swap_object *object, uint64_t page)
 	/* Clearing never fails. */
 	(void)swapmap_set(object->map, page, SWAPMAP_NONE, &old);
 	assert(old <= SWAPMAP_BLOCK_MAX);
-	object->nblocks--;
+	object_uncount_blocks(object, 1);
 }
 
 void
@@ -719,8 +726,7 @@ object_allow_swap(struct swap_object *object)
 		object->flags &= ~SWAP_OBJECT_NOSWAP;
 		record_flags(object);
 		/* From now on only those count that somebody wired. */
-		budget_unwire(&object->core->budget,
-			      object->npages - object->nwired);
+		object_unwire(object, object->npages - object->nwired);
 		for (uint64_t i = 0; i < object->npages; i++)
 			if (page_is_resident(object, i))
 				object_enqueue(object, i);
@@ -832,6 +838,12 @@ object_stats(struct swap_object *object, struct swap_object_stats *st)
 	st->wired_bytes = object->nwired << shift;
 	st->poisoned_bytes = object->npoison << shift;
 	st->reserved_bytes = object->nreserved << shift;
+	st->ram_limit_bytes = st->swap_limit_bytes = 0;
+	if (object_is_limited(object)) {
+		st->ram_limit_bytes = pool_least_limit(object->pool) << shift;
+		st->swap_limit_bytes = pool_least_swap_limit(object->pool) <<
+				       shift;
+	}
 	st->writers = object->nwriters;
 	st->pagein_pages = atomic_load(&object->pagein_pages);
 	st->pageout_pages = atomic_load(&object->pageout_pages);

@@ -168,7 +168,8 @@ struct core {
 	struct counters	 counters;
 	struct latency	 fault_zero_time, fault_in_time, fault_write_time;
 	struct budget	 budget;
-	struct pool	 pool;		/* of all objects */
+	struct pool	 pool;		/* of all objects without limits */
+	struct pools	 pools;		/* of those that may have some */
 	struct space	 space;
 	struct cache	 cache;		/* copies of blocks */
 	struct ghost	 ghost;
@@ -199,7 +200,8 @@ struct core {
  */
 struct swap_object {
 	struct core	*core;		/* (c) */
-	struct pool	*pool;		/* (c) */
+	struct pool	*pool;		/* (l) a reference, unless the core's */
+	uint64_t	 client;	/* (c) number of a connection; 0: none */
 	uint64_t	 id;		/* (c) */
 	uint32_t	 slot;		/* (c) in the table */
 	struct swap_object *next_named;	/* (table) in its chain */
@@ -224,6 +226,9 @@ struct swap_object {
 	uint64_t	 nresident, nswapped, nwired, npoison; /* (l) pages */
 	uint64_t	 nreserved;	/* (l) pages */
 	uint64_t	 nblocks;	/* (l) that the map has */
+	uint64_t	 nram;		/* (l) pages taken from the budget */
+	uint64_t	 nleaving;	/* (l) pages that page-out owns, ... */
+	uint64_t	 ngoing;	/* (l) ... and those that are dirty */
 	_Atomic uint64_t pagein_pages, pageout_pages; /* (a) ever */
 	uint32_t	 nwriters;	/* (l) regions that are writable */
 	uint64_t	 charged;	/* bytes; creation, then the killer */
@@ -256,6 +261,8 @@ struct object_spec {
 	pid_t		 pid;
 	const char	*command;
 	struct swap_object *source;	/* make a copy of this */
+	uint64_t	 client;	/* who makes it; 0: nobody in particular */
+	struct pool	*pool;		/* NULL: the core's */
 };
 
 /*
@@ -338,6 +345,44 @@ void object_wait_unbusy(struct swap_object *object);
  */
 bool object_wire_take(struct swap_object *object, uint64_t n);
 void object_wire_give(struct swap_object *object, uint64_t n);
+/* The same for pages of a NOSWAP object that ceases to be one, or to be. */
+void object_unwire(struct swap_object *object, uint64_t n);
+
+/*
+ * RAM for its pages: from its pool and from the budget (object-pool.c).  False:
+ * one of them has not that much, and nothing was taken.
+ */
+bool object_take_ram(struct swap_object *object, uint64_t n);
+/* One page, up to @extra beyond each limit. */
+bool object_take_ram_extra(struct swap_object *object, uint64_t extra);
+/* Count @n pages as its own that are taken from the budget already. */
+void object_count_ram(struct swap_object *object, uint64_t n);
+void object_give_ram(struct swap_object *object, uint64_t n);
+/* What its pool leaves it, the budget left out; UINT64_MAX: no limit. */
+uint64_t object_ram_room(const struct swap_object *object);
+/* The same above the mark at which page-out is called. */
+uint64_t object_ram_spare(const struct swap_object *object);
+
+/* It has one block more, or @n less. */
+void object_count_block(struct swap_object *object);
+void object_uncount_blocks(struct swap_object *object, uint64_t n);
+/* Blocks that its pool leaves it; UINT64_MAX: no limit. */
+uint64_t object_block_room(const struct swap_object *object);
+/* Has it hardly any left? */
+bool object_blocks_tight(const struct swap_object *object);
+/*
+ * Page-out owns a page of it.  A dirty one may get a block: false, with nothing
+ * changed, where its pool allows no more of them.
+ */
+bool object_begin_leave(struct swap_object *object, bool dirty);
+void object_end_leave(struct swap_object *object, uint64_t n, bool dirty);
+
+bool object_is_limited(const struct swap_object *object);
+/*
+ * Give it another pool; the object gets a reference of its own.  Never one that
+ * it had before: entries that are left there would be taken for good ones.
+ */
+void object_set_pool(struct swap_object *object, struct pool *pool);
 
 /* Change the state of a page that the caller owns, and the counts with it. */
 void object_set_state(struct swap_object *object, uint64_t page,

@@ -33,6 +33,9 @@
  *	    changes.
  *	E4  A block goes back to its device only after its page has another
  *	    place.
+ *	E5  A page whose pool has no room goes to blocks.  Where there are none
+ *	    it comes into RAM beyond the limit, rather than that a device cannot
+ *	    be emptied.
  *
  * Memory: the index, and JOBS buffers of JOB_BYTES: 41 MiB at most.
  * Costs: reads all maps once a window, PAGEBACK_INDEX_BLOCKS blocks.
@@ -92,6 +95,9 @@ struct emptier {
 	unsigned	 nidle;
 	unsigned	 job_pages;
 	uint64_t	 ram;		/* taken while waiting */
+	bool		 limited;	/* the next page has a pool without
+					   room: to blocks, ... */
+	bool		 over;		/* ... or beyond its limit */
 	int		 rc;		/* why it stops */
 	struct job	 job[JOBS];
 };
@@ -166,6 +172,10 @@ take_room(struct emptier *e, struct job *job, unsigned n)
 
 	job->ram = 0;
 	job->nto = 0;
+	e->over = e->limited && take_blocks(e, job, n) == 0;
+	e->limited = false;
+	if (job->nto > 0)
+		return job->nto;
 	if (e->ram > 0) {
 		n = (unsigned)min_u64(n, e->ram);
 		e->ram -= n;
@@ -234,6 +244,18 @@ own(struct emptier *e, struct swap_object *object, uint64_t page,
 	return true;
 }
 
+/* Object locked.  May a page that is swapped come into its RAM now? */
+static bool
+ram_allows(struct emptier *e, const struct job *job,
+	   const struct swap_object *object)
+{
+	if (job->ram == 0 || e->sweep->force || e->over ||
+	    object_ram_room(object) > 0)
+		return true;
+	e->limited = true;
+	return false;
+}
+
 /*
  * Own what the words of @n blocks from the window's @at name, at most @most
  * pages; the words are used up.  Returns how many blocks were looked at.
@@ -252,7 +274,6 @@ own_pieces(struct emptier *e, struct job *job, struct pageback_window *w,
 
 		if (word == 0)
 			continue;
-		w->word[i] = 0;
 		if (pageback_index_slot(word) != slot) {
 			if (object != NULL) {
 				object_unlock(object);
@@ -263,8 +284,13 @@ own_pieces(struct emptier *e, struct job *job, struct pageback_window *w,
 			if (object != NULL)
 				object_lock(object);
 		}
+		if (object != NULL && !ram_allows(e, job, object))
+			break;
+		w->word[i] = 0;
 		if (object == NULL || !own(e, object, page, w->lo + i))
 			continue;
+		if (job->ram > 0)
+			object_count_ram(object, 1);
 		*piece = (struct piece){ .object = object_hold(object),
 			.page = page, .block = w->lo + i, .to = SPACE_NONE };
 		job->npieces++;
@@ -394,9 +420,11 @@ enter_run(struct emptier *e, struct job *job, unsigned first, unsigned n)
 			object_set_state(object, piece->page, PAGE_DIRTY);
 			object_enqueue(object, piece->page);
 			good++;
-		} else if (piece->lost) {
-			lose(e, job, piece);
+			continue;
 		}
+		object_give_ram(object, 1);
+		if (piece->lost)
+			lose(e, job, piece);
 	}
 	return good;
 }
@@ -427,7 +455,6 @@ finish_ram(struct emptier *e, struct job *job)
 	}
 	e->sweep->done += good;
 	count(&e->core->counters.pageback_pages, good);
-	budget_give(&e->core->budget, job->ram - good);
 	job_end(e, job);
 }
 

@@ -12,7 +12,7 @@
  *	    page-out will write it to a device that stays.  Only where somebody
  *	    just wants it in RAM (pb->clean) it keeps its block, after it was
  *	    write-protected in all regions.
- *	B2  RAM for the pages is taken from the budget first, like a fault's,
+ *	B2  RAM for the pages is taken from pool and budget first, like a fault's,
  *	    but here the thread may wait for page-out to free some; it owns no
  *	    page meanwhile, since a fault of a copy may be waiting for that.
  *	B3  Only what its device cannot read is lost.  Where memory is short the
@@ -36,25 +36,57 @@
 #define WAIT_USEC	100000		/* one wait for RAM */
 #define STALL_USEC	30000000	/* no RAM for this long: give up */
 
+struct taking {
+	struct swap_object *object;
+	uint64_t	 n;
+};
+
+static bool
+take_some(void *arg)
+{
+	struct taking *t = arg;
+	bool taken;
+
+	object_lock(t->object);
+	taken = object_take_ram(t->object, t->n);
+	object_unlock(t->object);
+	return taken;
+}
+
 int
-pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n)
+pageback_take_ram(struct pageback *pb, struct swap_object *object, uint64_t n,
+		  uint64_t *ret_n)
 {
 	struct budget *budget = &pb->core->budget;
+	struct taking t = { .object = object, .n = n };
 	uint64_t start = now_usec();
 
 	if (pb->force) {
 		budget_force(budget, n);
+		object_lock(object);
+		object_count_ram(object, n);
+		object_unlock(object);
 		*ret_n = n;
 		return 0;
 	}
-	while (!budget_take_wait(budget, n, WAIT_USEC)) {
+	while (!budget_wait(budget, take_some, &t, WAIT_USEC)) {
 		if (now_usec() - start > STALL_USEC)
 			return -ENOMEM;
-		if (n > 1)
-			n /= 2;
+		if (t.n > 1)
+			t.n /= 2;
 	}
-	*ret_n = n;
+	*ret_n = t.n;
 	return 0;
+}
+
+void
+pageback_give_ram(struct swap_object *object, uint64_t n)
+{
+	if (n == 0)
+		return;
+	object_lock(object);
+	object_give_ram(object, n);
+	object_unlock(object);
 }
 
 /* What a read brings in. */
@@ -111,12 +143,16 @@ put_back(struct pageback *pb, struct swap_object *object, uint64_t first,
 
 /* May pages from @block on keep their blocks?  Then protect them. */
 static bool
-may_be_clean(struct pageback *pb, struct region_set *set, const struct batch *b,
-	     uint64_t block)
+may_be_clean(struct pageback *pb, struct swap_object *object,
+	     struct region_set *set, const struct batch *b, uint64_t block)
 {
 	struct space *space = &pb->core->space;
+	bool tight;
 
-	return pb->clean && !space_is_closing(space, block) &&
+	object_lock(object);
+	tight = object_blocks_tight(object);
+	object_unlock(object);
+	return pb->clean && !tight && !space_is_closing(space, block) &&
 	       !space_is_tight(space) &&
 	       regions_protect(set, NULL, b->first, b->n) == 0;
 }
@@ -148,12 +184,12 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	count(&object->pagein_pages, nread);
 	for (uint64_t i = 0; i < b.n; i++)
 		b.lost[i] = !b.in[i];
-	b.clean = may_be_clean(pb, set, &b, block);
+	b.clean = may_be_clean(pb, object, set, &b, block);
 	region_set_put(set);
 	rc = put_back(pb, object, b.first, b.n, b.in);
 	object_lock(object);
 	good = settle(pb, object, &b);
-	budget_give(&pb->core->budget, ram - good);
+	object_give_ram(object, ram - good);
 	regions_unbusy(object, b.first, b.n);
 	*ret_next = b.first + b.n;
 	if (rc == 0 && nread < b.n)
@@ -170,15 +206,15 @@ read_swapped(struct pageback *pb, struct swap_object *object, uint64_t page,
 	     uint64_t lo, uint64_t hi, uint64_t most, uint64_t *ret_next)
 {
 	uint64_t ram;
-	int rc = pageback_take_ram(pb, most, &ram);
+	int rc = pageback_take_ram(pb, object, most, &ram);
 
 	if (rc != 0)
 		return rc;
 	object_lock(object);
 	if (page_is_busy(object, page) ||
 	    page_state(object, page) != PAGE_SWAPPED) {
+		object_give_ram(object, ram);
 		object_unlock(object);
-		budget_give(&pb->core->budget, ram);
 		return 0;
 	}
 	return read_back(pb, object, page, lo, hi, ram, ret_next);
@@ -259,14 +295,14 @@ make_new(struct pageback *pb, struct swap_object *object, uint64_t page)
 {
 	bool ask_source;
 	uint64_t ram;
-	int rc = pageback_take_ram(pb, 1, &ram);
+	int rc = pageback_take_ram(pb, object, 1, &ram);
 
 	if (rc != 0)
 		return rc;
 	object_lock(object);
 	if (!is_new(object, page)) {
+		object_give_ram(object, ram);
 		object_unlock(object);
-		budget_give(&pb->core->budget, ram);
 		return 0;
 	}
 	ask_source = object->copy && page_state(object, page) == PAGE_EMPTY;
@@ -278,7 +314,7 @@ make_new(struct pageback *pb, struct swap_object *object, uint64_t page)
 		object_set_state(object, page, PAGE_DIRTY);
 		object_enqueue(object, page);
 	} else {
-		budget_give(&pb->core->budget, ram);
+		object_give_ram(object, ram);
 	}
 	regions_unbusy(object, page, 1);
 	return rc;
@@ -402,9 +438,9 @@ pageback_free_owned(struct swap_object *object, uint64_t page, uint64_t n)
 		object_set_state(object, i,
 				 object->copy ? PAGE_ZERO : PAGE_EMPTY);
 	}
+	object_give_ram(object, resident);
 	object_unlock(object);
 	count(&core->counters.released_pages, resident);
-	budget_give(&core->budget, resident);
 	return 0;
 }
 

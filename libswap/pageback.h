@@ -20,10 +20,13 @@ struct pageback {
 };
 
 /*
- * RAM for @n pages, or for fewer, at least one.  The caller owns no page.
- * -ENOMEM none became free for a long time.
+ * RAM for @n pages of an object, or for fewer, at least one.  The caller owns no
+ * page, and has not locked it.  -ENOMEM none became free for a long time.
  */
-int pageback_take_ram(struct pageback *pb, uint64_t n, uint64_t *ret_n);
+int pageback_take_ram(struct pageback *pb, struct swap_object *object,
+		      uint64_t n, uint64_t *ret_n);
+/* Not locked.  What is left of it. */
+void pageback_give_ram(struct swap_object *object, uint64_t n);
 
 /*
  * Make [page, page + n) of an object resident; new pages get memory.

@@ -162,7 +162,7 @@ pageio_lost(struct swap_object *object, uint64_t page, int error)
 	/* The slot exists, so that setting it cannot fail. */
 	if (swapmap_set(object->map, page, SWAPMAP_POISON, &block) == 0 &&
 	    block <= SWAPMAP_BLOCK_MAX) {
-		object->nblocks--;
+		object_uncount_blocks(object, 1);
 		space_bad(&core->space, block, 1);
 		if ((object->page[page] & PAGE_RESERVED) &&
 		    space_reserve(&core->space, 1) < 0)

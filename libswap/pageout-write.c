@@ -223,6 +223,14 @@ record(struct run *run, uint64_t i)
 	return false;
 }
 
+/* Object locked.  Pages of its pool stay; 0: some have gone. */
+static void
+count_vain(struct swap_object *object, uint64_t n)
+{
+	for (struct pool *p = object->pool; p != NULL; p = p->parent)
+		p->nvain = n == 0 ? 0 : p->nvain + n;
+}
+
 /* Let go of pages that stay. */
 static void
 stay(struct run *run, uint64_t first, uint64_t n)
@@ -236,6 +244,8 @@ stay(struct run *run, uint64_t first, uint64_t n)
 	object_lock(object);
 	if (run->kind != CLEAN)
 		swapmap_unprepare(object->map, page, n);
+	object_end_leave(object, n, run->kind != CLEAN);
+	count_vain(object, n);
 	for (uint64_t i = page; i < page + n; i++) {
 		if (object->page[i] & PAGE_WANTED)
 			object_enqueue_main(object, i);
@@ -297,11 +307,13 @@ drop(struct run *run, uint64_t first, uint64_t n)
 		if (!gone)
 			object_enqueue(object, i);
 	}
-	regions_unbusy(object, page, n);
+	object_end_leave(object, n, run->kind != CLEAN);
+	count_vain(object, gone ? 0 : n);
 	if (gone)
-		budget_give(&run->po->core->budget, n);
+		object_give_ram(object, n);
 	else
 		run->po->nvain += n;
+	regions_unbusy(object, page, n);
 }
 
 static void
@@ -424,8 +436,8 @@ pageout_reap(struct pageout *po, bool wait)
 {
 	aio_reap(po->aio);
 	if (wait && po->ended == NULL) {
-		space_watch(&po->core->space);
 		aio_wait(po->aio, WAIT_USEC);
+		space_watch(&po->core->space);
 	}
 	while (po->ended != NULL) {
 		struct pageout_write *w = po->ended;

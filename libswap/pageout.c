@@ -31,6 +31,13 @@
  * block or a page became free, a device came) kicks it.  It does not let those
  * fault again who would only find that nothing has changed.
  *
+ * Pools with limits (pool.h) page against themselves: whenever the thread works
+ * it takes from each of them what is missing to its own high mark, however much
+ * of the budget is free.  Where the budget is short victims come from all pools,
+ * in proportion to what they have in RAM.  A pool in which nothing could go is
+ * tired for itself, so that it costs the others nothing; then its faults call
+ * nobody, and what may help (a page or block of its own became free) does.
+ *
  * The thread allocates map nodes and entries of queues only, and those before
  * it writes.  Costs: for each run of neighbours one protect a region, one read
  * of the memfd, one punch; for each piece of blocks one write.
@@ -87,12 +94,68 @@ note_maps(struct pageout *po)
 	po->replace.nmaps_full = po->nstaged = 0;
 }
 
-/* Take up to @want pages out, or start it; false: none may go. */
+/* ------------------------------------------------------------------ victims */
+
+/* Do pages of @pool count as those of @around?  NULL: all do. */
 static bool
-round_once(struct pageout *po, uint64_t want)
+is_within(const struct pool *pool, const struct pool *around)
 {
-	unsigned n = replace_collect(&po->replace, &po->core->pool, po->victim,
-				     (unsigned)min_u64(want, REPLACE_MAX));
+	return around == NULL || pool == around || pool->parent == around;
+}
+
+static uint64_t
+count_resident(struct pageout *po, const struct pool *around)
+{
+	struct core *core = po->core;
+	uint64_t n = around == NULL ? atomic_load(&core->pool.resident) : 0;
+
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p))
+		if (is_within(p, around))
+			n += atomic_load(&p->resident);
+	return n;
+}
+
+/* Victims of one pool, its share of @want where all have @total pages. */
+static unsigned
+collect_share(struct pageout *po, struct pool *pool, uint64_t want,
+	      uint64_t total, unsigned n)
+{
+	uint64_t have = atomic_load(&pool->resident), share;
+
+	if (have == 0)
+		return n;
+	share = have >= total ? want : want * have / total + 1;
+	share = min_u64(share, REPLACE_MAX - n);
+	return n + replace_collect(&po->replace, pool, po->victim + n,
+				   (unsigned)share);
+}
+
+/* Victims of @around and the pools in it, or of all; how many. */
+static unsigned
+collect(struct pageout *po, const struct pool *around, uint64_t want)
+{
+	struct core *core = po->core;
+	uint64_t total = count_resident(po, around);
+	unsigned n = 0;
+
+	want = min_u64(want, REPLACE_MAX);
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p))
+		if (is_within(p, around))
+			n = collect_share(po, p, want, total, n);
+	return around == NULL ? collect_share(po, &core->pool, want, total, n)
+			      : n;
+}
+
+/*
+ * Take up to @want pages out, or start it, of @around or of all pools; false:
+ * none may go.
+ */
+static bool
+round_once(struct pageout *po, const struct pool *around, uint64_t want)
+{
+	unsigned n = collect(po, around, want);
 
 	qsort(po->victim, n, sizeof(po->victim[0]), compare);
 	pageout_drop_clean(po, n);
@@ -115,12 +178,18 @@ missing(const struct pageout *po)
 
 /* The least that is worth a round: so that its writes are large. */
 static uint64_t
-least(const struct core *core)
+least(const struct core *core, uint64_t low, uint64_t high)
 {
-	uint64_t gap = atomic_load(&core->budget.high) -
-		       atomic_load(&core->budget.low);
+	uint64_t gap = high > low ? high - low : 0;
 
 	return max_u64(1, min_u64(gap / 2, 2 * atomic_load(&core->cluster)));
+}
+
+static uint64_t
+least_of_all(const struct core *core)
+{
+	return least(core, atomic_load(&core->budget.low),
+		     atomic_load(&core->budget.high));
 }
 
 /* Pages have gone: who waits for them goes on. */
@@ -131,8 +200,106 @@ tell(struct pageout *po)
 		return;
 	po->gone = false;
 	atomic_store(&po->core->stuck, false);
-	fault_wake_starved(po->core, po->regions);
+	fault_wake_starved(po->core, po->regions, false);
 }
+
+/* ------------------------------------------------------------------- limits */
+
+/* Are pages of it missing that may be there? */
+static bool
+pool_needs(const struct core *core, const struct pool *pool)
+{
+	return !atomic_load(&pool->tired) &&
+	       pool_missing(pool) >= least(core, atomic_load(&pool->low),
+					   atomic_load(&pool->high));
+}
+
+/*
+ * Nothing can go.  When to try again; longer, where all of it has been looked at
+ * and that is because blocks are missing.
+ */
+static void
+pool_tire(struct pageout *po, struct pool *pool)
+{
+	struct core *core = po->core;
+	bool hopeless = true;
+
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p))
+		if (is_within(p, pool))
+			hopeless &= replace_is_hopeless(&po->replace, p);
+	pool->tired_usec = !hopeless || pool->tired_usec == 0 ? TIRED_USEC :
+			   min_u64(2 * pool->tired_usec, TIRED_MAX_USEC);
+	pool->tired_until = now_usec() + pool->tired_usec;
+	atomic_store(&pool->changed, false);
+	atomic_store(&pool->stuck, hopeless &&
+		     (pool_block_room(pool) == 0 ||
+		      space_is_full(&core->space) ||
+		      atomic_load(&core->maps_full)));
+	atomic_store(&pool->tired, true);
+}
+
+/* A round of a pool that passes its limit, or is about to; false: there is none. */
+static bool
+round_of_pools(struct pageout *po)
+{
+	struct core *core = po->core;
+	bool any = false;
+
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p)) {
+		if (!pool_needs(core, p))
+			continue;
+		any = true;
+		if (p->nvain < VAIN_MAX &&
+		    round_once(po, p, pool_missing(p))) {
+			p->tired_usec = 0;
+			atomic_store(&p->stuck, false);
+			continue;
+		}
+		p->nvain = 0;
+		pool_tire(po, p);
+	}
+	return any;
+}
+
+/* Pools that have slept long enough, or may have work again; true: there are. */
+static bool
+rouse_pools(struct pageout *po)
+{
+	struct core *core = po->core;
+	uint64_t now = now_usec();
+	bool any = false;
+
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p)) {
+		if (!atomic_load(&p->tired) ||
+		    (!atomic_load(&p->changed) && now < p->tired_until))
+			continue;
+		atomic_store(&p->tired, false);
+		any = true;
+	}
+	return any;
+}
+
+/* Does a pool need page-out?  And how long until one is to be roused? */
+static bool
+pools_need(struct core *core, uint64_t *usec)
+{
+	uint64_t now = now_usec();
+	bool any = false;
+
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p)) {
+		any |= pool_is_low(p) && pool_needs(core, p);
+		if (atomic_load(&p->tired))
+			*usec = min_u64(*usec, p->tired_until > now ?
+					p->tired_until - now : 1);
+	}
+	return any;
+}
+
+/* --------------------------------------------------------------------- work */
 
 static bool
 may_work(const struct pageout *po)
@@ -149,17 +316,21 @@ work(struct pageout *po)
 	pthread_mutex_lock(&po->working);
 	po->nvain = 0;
 	for (;;) {
+		bool busy = may_work(po) && round_of_pools(po);
 		uint64_t want = may_work(po) ? missing(po) : 0;
 
-		if (want >= least(po->core) && po->nvain < VAIN_MAX) {
-			if (!round_once(po, want))
+		if (want >= least_of_all(po->core) && po->nvain < VAIN_MAX) {
+			if (!round_once(po, NULL, want))
 				po->nvain = VAIN_MAX;
-		} else if (po->npending > 0) {
-			pageout_reap(po, true);
-		} else {
-			break;
+			busy = true;
 		}
+		if (!busy && po->npending == 0)
+			break;
+		pageout_reap(po, !busy);
 		tell(po);
+		/* A pool that is hungry must not keep others asleep. */
+		if (rouse_pools(po))
+			fault_wake_starved(po->core, po->regions, true);
 	}
 	progress = po->nvain < VAIN_MAX;
 	pthread_mutex_unlock(&po->working);
@@ -167,11 +338,14 @@ work(struct pageout *po)
 }
 
 static bool
-is_needed(const struct core *core)
+is_needed(struct core *core)
 {
+	uint64_t usec = 0;
+
 	return budget_is_low(&core->budget) ||
 	       atomic_load(&core->budget.starving) > 0 ||
-	       atomic_load(&core->budget.takers) > 0;
+	       atomic_load(&core->budget.takers) > 0 ||
+	       pools_need(core, &usec);
 }
 
 /* Nothing could go.  Is there anything left to look at?  When to try again. */
@@ -179,12 +353,37 @@ static uint64_t
 tire(struct pageout *po, uint64_t usec)
 {
 	struct core *core = po->core;
+	bool hopeless = replace_is_hopeless(&po->replace, &core->pool);
 
-	if (!replace_is_hopeless(&po->replace, &core->pool))
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p))
+		hopeless &= replace_is_hopeless(&po->replace, p);
+	if (!hopeless)
 		return TIRED_USEC;
 	atomic_store(&core->stuck, space_is_full(&core->space) || po->refused);
 	po->refused = false;
 	return usec == 0 ? TIRED_USEC : min_u64(2 * usec, TIRED_MAX_USEC);
+}
+
+/* Until it is needed, or something is to be looked at. */
+static void
+wait_needed(struct pageout *po, uint64_t tired_usec)
+{
+	uint64_t usec = tired_usec > 0 ? tired_usec : IDLE_USEC;
+
+	if (!pools_need(po->core, &usec) || !may_work(po))
+		budget_wait_needed(&po->core->budget, usec, tired_usec > 0);
+}
+
+static void
+prune(struct pageout *po)
+{
+	struct core *core = po->core;
+
+	replace_prune(&po->replace, &core->pool);
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p))
+		replace_prune(&po->replace, p);
 }
 
 static void *
@@ -195,17 +394,19 @@ pageout_main(void *arg)
 	uint64_t tired_usec = 0;
 
 	while (!atomic_load(&po->stop)) {
-		budget_wait_needed(&core->budget,
-				   tired_usec > 0 ? tired_usec : IDLE_USEC,
-				   tired_usec > 0);
+		bool roused;
+
+		wait_needed(po, tired_usec);
 		space_watch(&core->space);
-		replace_prune(&po->replace, &core->pool);
+		prune(po);
+		roused = rouse_pools(po);
 		/*
 		 * Who is tired has waited: let faults try again, for what is
 		 * free or what a full space allows them beyond the budget.
 		 */
-		if (tired_usec > 0 || budget_free(&core->budget) > 0)
-			fault_wake_starved(core, po->regions);
+		if (tired_usec > 0 || roused || budget_free(&core->budget) > 0)
+			fault_wake_starved(core, po->regions,
+					   tired_usec > 0 || roused);
 		if (!is_needed(core) || work(po))
 			tired_usec = 0;
 		else

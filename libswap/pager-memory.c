@@ -49,6 +49,8 @@ create(struct swap_pager *pager, const struct pager_owner *owner,
 		.pid = owner->pid,
 		.command = owner->command,
 		.source = source,
+		.client = owner->client,
+		.pool = owner->pool,
 	};
 
 	return object_create(&pager->core, &spec, ret_object, error);

@@ -140,6 +140,7 @@ pager_free(void *arg)
 	region_table_fini(&pager->regions);
 	object_table_fini(&core->table);
 	space_fini(&core->space);
+	pools_fini(&core->pools);
 	pool_fini(&core->pool);
 	ghost_fini(&core->ghost);
 	cache_fini(&core->cache);
@@ -267,6 +268,7 @@ core_init(struct core *core, const struct swap_pager_config *config,
 		    atomic_load(&core->cluster));
 	charge_init(&core->charge, &core->log);
 	pool_init(&core->pool);
+	pools_init(&core->pools);
 	object_table_init(&core->table);
 	return 0;
 }
@@ -562,7 +564,7 @@ pager_handover(struct swap_pager *pager, struct swap_error *error)
 	if (rc == 0) {
 		atomic_store(&core->budget.limit,
 			     SWAP_SIZE_MAX >> page_shift());
-		fault_wake_starved(core, &pager->regions);
+		fault_wake_starved(core, &pager->regions, true);
 		rc = bring_all_back(core);
 		if (rc < 0)
 			error_set(error, rc, "pager '%s': memory cannot be "

@@ -19,6 +19,8 @@ struct pager_owner {
 	uid_t	uid;
 	pid_t	pid;
 	char	command[16];
+	uint64_t client;	/* number of a connection; 0: none */
+	struct pool *pool;	/* NULL: no limits; see pager_client_limit() */
 };
 
 /*
@@ -33,6 +35,16 @@ struct pager_notify {
 	void	(*poison)(void *arg, uint64_t address, uint64_t length);
 	void	*arg;
 };
+
+/*
+ * As swap_object_limit(), for all objects that are made, or copied, by this owner:
+ * those that there are, by its number, and those to come.
+ */
+int pager_client_limit(struct swap_pager *pager, struct pager_owner *owner,
+		       uint64_t ram_bytes, uint64_t swap_bytes,
+		       struct swap_error *error);
+/* The owner makes no more objects; what there is stays limited. */
+void pager_client_end(struct swap_pager *pager, struct pager_owner *owner);
 
 /* As swap_object_create() and swap_object_open(), for somebody else. */
 int pager_object_create(struct swap_pager *pager,

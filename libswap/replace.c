@@ -20,7 +20,9 @@
  *	V1  PAGE_QUEUED is set while a page has an entry in small, main or
  *	    probed, and it has one there at most.  Which, nobody needs to know.
  *	V2  An entry is a hint.  Its page may have gone, its object too, and its
- *	    slot may belong to another object: the page's state decides.
+ *	    slot may belong to another object: the page's state decides.  Where
+ *	    the object has another pool by now the entry says nothing: there is
+ *	    one in that pool.
  *	V3  Sampling is bounded by its cost, not by its number: each armed page
  *	    and each page that is found used is paid for from an account into
  *	    which a fiftieth of the time goes.  With an empty account dirty
@@ -204,16 +206,19 @@ may_go(struct search *s, struct swap_object *object, uint64_t page, bool dirty)
 	if (!dirty)
 		return true;
 	return (s->room > 0 || (p & PAGE_RESERVED)) &&
-	       has_place(s, object, page);
+	       object_block_room(object) > 0 && has_place(s, object, page);
 }
 
-/* Object locked.  Own the page. */
-static void
+/* Object locked.  Own the page; false: it has no block, and may not get one. */
+static bool
 claim(struct search *s, struct swap_object *object, uint64_t page,
       uint64_t block)
 {
-	struct victim *victim = &s->victim[s->n++];
+	struct victim *victim = &s->victim[s->n];
 
+	if (!object_begin_leave(object, block == SPACE_NONE))
+		return false;
+	s->n++;
 	object_busy(object, page, 1);
 	victim->object = object_hold(object);
 	victim->page = page;
@@ -221,6 +226,7 @@ claim(struct search *s, struct swap_object *object, uint64_t page,
 	victim->dirty = block == SPACE_NONE;
 	victim->reserved = (object->page[page] & PAGE_RESERVED) != 0;
 	s->room -= victim->dirty && !victim->reserved;
+	return true;
 }
 
 /* Object locked.  A page of main that a write would cost: is it in use? */
@@ -265,6 +271,16 @@ clean_block(const struct swap_object *object, uint64_t page)
 	return block <= SWAPMAP_BLOCK_MAX ? block : SPACE_NONE;
 }
 
+/* Object locked.  It may not go now, and is looked at again. */
+static void
+put_back(struct search *s, struct swap_object *object, uint64_t page,
+	 enum queue queue)
+{
+	s->pool->hopeless += queue != COLD;
+	requeue(object, page, queue == MAIN || queue == PROBED ?
+		&s->pool->main : &s->pool->small);
+}
+
 /* Object locked.  What becomes of the page of an entry. */
 static void
 look(struct search *s, struct swap_object *object, uint64_t page,
@@ -273,6 +289,9 @@ look(struct search *s, struct swap_object *object, uint64_t page,
 	uint64_t block;
 	bool dirty;
 
+	/* Its object has gone to another pool, and its entry with it. */
+	if (object->pool != s->pool)
+		return;
 	if (queue != COLD)
 		object->page[page] &= (uint8_t)~PAGE_QUEUED;
 	/* An entry may be of another object that had this slot before. */
@@ -287,16 +306,16 @@ look(struct search *s, struct swap_object *object, uint64_t page,
 	     !may_go(s, object, page, dirty)))
 		return;
 	if (!may_go(s, object, page, dirty)) {
-		s->r->hopeless += queue != COLD;
-		requeue(object, page, queue == MAIN || queue == PROBED ?
-			&s->pool->main : &s->pool->small);
+		put_back(s, object, page, queue);
 		return;
 	}
 	if (give_chance(s, object, page, queue))
 		return;
 	if (queue == MAIN && dirty && probe(s, object, page))
 		return;
-	claim(s, object, page, block);
+	if (!claim(s, object, page, block) &&
+	    !(object->page[page] & PAGE_QUEUED))
+		put_back(s, object, page, queue);
 }
 
 /* Entries of one object, one behind the other. */
@@ -345,10 +364,9 @@ search_queue(struct search *s, enum queue queue, uint64_t most)
 static int
 enqueue_all(struct swap_object *object, void *arg)
 {
-	if (object->pool != arg)
-		return 0;
 	object_lock(object);
-	for (uint64_t page = 0; page < object->npages; page++)
+	for (uint64_t page = 0;
+	     object->pool == arg && page < object->npages; page++)
 		if (page_is_resident(object, page))
 			object_enqueue(object, page);
 	object_unlock(object);
@@ -390,7 +408,10 @@ replace_collect(struct replace *r, struct pool *pool, struct victim victim[],
 	};
 	uint64_t total = pool_queued(pool), small;
 
-	if (total == 0)
+	if (pool->lap != r->lap)
+		pool->hopeless = 0;
+	pool->lap = r->lap;
+	if (total == 0 && atomic_load(&pool->resident) > 0)
 		objects_each(r->core, enqueue_all, pool);
 	earn(r);
 	search_queue(&s, COLD, SCAN_MAX);
@@ -408,27 +429,30 @@ replace_collect(struct replace *r, struct pool *pool, struct victim victim[],
 bool
 replace_is_hopeless(const struct replace *r, struct pool *pool)
 {
-	return r->hopeless >= pool_queued(pool);
+	uint64_t hopeless = pool->lap == r->lap ? pool->hopeless : 0;
+
+	return hopeless >= pool_queued(pool);
 }
 
 void
 replace_has_gone(struct replace *r)
 {
-	r->hopeless = 0;
+	r->lap++;
 }
 
 /* ------------------------------------------------------------- housekeeping */
 
 /* Forget an entry. */
 static void
-forget(struct core *core, const struct pageq_entry *entry)
+forget(struct core *core, const struct pool *pool,
+       const struct pageq_entry *entry)
 {
 	struct swap_object *object = object_hold_slot(core, entry->slot);
 
 	if (object == NULL)
 		return;
 	object_lock(object);
-	if (entry->page < object->npages)
+	if (entry->page < object->npages && object->pool == pool)
 		object->page[entry->page] &= (uint8_t)~PAGE_QUEUED;
 	object_unlock(object);
 	object_drop(object);
@@ -445,7 +469,7 @@ replace_prune(struct replace *r, struct pool *pool)
 	for (enum queue q = SMALL; q <= PROBED; q++)
 		for (size_t n = pageq_count(queue_of(pool, q)); n > 0 &&
 		     pageq_pop_many(queue_of(pool, q), &entry, 1) == 1; n--)
-			forget(r->core, &entry);
+			forget(r->core, pool, &entry);
 	objects_each(r->core, enqueue_all, pool);
 }
 

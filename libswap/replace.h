@@ -63,8 +63,8 @@ struct replace {
 	unsigned	 nprobes;
 	uint64_t	 credit_usec;	/* that sampling may still cost */
 	uint64_t	 credit_at;	/* when that was reckoned */
-	size_t		 hopeless;	/* pages looked at since one could go,
-					   that can not */
+	uint64_t	 lap;		/* times that one could go; a pool
+					   counts since its own one */
 	uint64_t	 nmaps_full;	/* pages without room in their maps */
 };
 
@@ -75,11 +75,12 @@ void replace_fini(struct replace *r);
 /*
  * Own up to @max (REPLACE_MAX at most) pages of the pool that may go, in no
  * order.  How many; 0: none of those that it has looked at, 65,536 of each
- * queue at most.  Not more dirty ones than there are blocks.
+ * queue at most.  Not more dirty ones than there are blocks, and than the swap
+ * limits allow.
  */
 unsigned replace_collect(struct replace *r, struct pool *pool,
 			 struct victim victim[], unsigned max);
-/* Has it looked at all pages of the pool since one could go? */
+/* Has it looked at all pages of the pool since one, of any, could go? */
 bool replace_is_hopeless(const struct replace *r, struct pool *pool);
 /* One could go. */
 void replace_has_gone(struct replace *r);

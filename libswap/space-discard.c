@@ -62,7 +62,8 @@ space_is_held(const struct space_dev *dev, uint64_t block, uint64_t n)
 {
 	if (dev->held == NULL)
 		return false;
-	if (block < dev->discard_first + dev->discard_n &&
+	if (dev->discard_n > 0 &&
+	    block < dev->discard_first + dev->discard_n &&
 	    dev->discard_first < block + n)
 		return true;
 	return blist_count_free(dev->held, block, block + n) > 0;
@@ -248,9 +249,10 @@ int
 space_discard_start(struct space *s, struct space_dev *dev)
 {
 	struct space_discard *d = &s->discard;
+	struct blist *held;
 	int rc;
 
-	rc = blist_create(dev->end - dev->first, &dev->held);
+	rc = blist_create(dev->end - dev->first, &held);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&d->lock);
@@ -259,10 +261,13 @@ space_discard_start(struct space *s, struct space_dev *dev)
 	d->started = rc == 0;
 	pthread_mutex_unlock(&d->lock);
 	if (rc < 0) {
-		blist_destroy(dev->held);
-		dev->held = NULL;
+		blist_destroy(held);
+		return rc;
 	}
-	return rc;
+	space_enter(s);
+	dev->held = held;
+	space_leave(s);
+	return 0;
 }
 
 void

@@ -377,7 +377,12 @@ int swap_object_haspage(struct swap_object *object, uint64_t offset,
  * against itself: its own pages go out to let others of it in.  At its swap
  * limit its dirty pages stay in RAM; with both reached a fault waits, or gets
  * SIGBUS, as where the pager is full.  A lower limit is worked down to.
- * -EINVAL a RAM limit below SWAP_RAM_MIN; -EBUSY its wired pages need more.
+ * A swap limit alone lets it fill RAM with what may not go out: give both.
+ * The limits are passed by a detach that finds no other place, and do not hold
+ * during a handover; and what fits in both goes on, if need be with a cluster
+ * of pages more in RAM.  They hold for reserved pages as well.
+ * -EINVAL a RAM limit below SWAP_RAM_MIN; -EBUSY its wired pages need more than
+ * three quarters; -ENOMEM no memory.  Looks at each page once.
  */
 int swap_object_limit(struct swap_object *object, uint64_t ram_bytes,
 		      uint64_t swap_bytes, struct swap_error *error);
@@ -828,7 +833,8 @@ int swap_client_set_writable(struct swap_client_region *region,
 
 /*
  * As swap_object_limit(), for all that this connection has made and makes,
- * taken together; its objects' own limits hold too.
+ * taken together; its objects' own limits hold too.  Copies that forked children
+ * claim are among these, what a child makes itself is not.
  */
 int swap_client_limit(struct swap_client *client, uint64_t ram_bytes,
 		      uint64_t swap_bytes, struct swap_error *error);

@@ -79,7 +79,7 @@ ram_set(struct swap_pager *pager, uint64_t bytes, struct swap_error *error)
 	atomic_store(&pager->ram_bytes, bytes);
 	/* What page-out has found out held for the other budget. */
 	atomic_store(&core->stuck, false);
-	fault_wake_starved(core, &pager->regions);
+	fault_wake_starved(core, &pager->regions, true);
 	return 0;
 }
 
@@ -280,7 +280,7 @@ full_set(struct swap_pager *pager, uint64_t fail, struct swap_error *error)
 	else
 		atomic_fetch_and(&core->flags, ~SWAP_PAGER_FULL_FAILS);
 	/* Who waits shall fail now. */
-	fault_wake_starved(core, &pager->regions);
+	fault_wake_starved(core, &pager->regions, true);
 	return 0;
 }
 

@@ -942,7 +942,9 @@ misuses()	# PROGRAM
 	'--ram'				| --ram
 	--ram 'x': not a size		| --ram x --swap y:8M true
 	--ram '-4M': not a size		| --ram -4M --swap y:8M true
-	needs swap space too: --swap	| --ram 4M true
+	--ram '4K': not a size		| --ram 4K true
+	--swap '0': a limit of nothing	| --swap 0 true
+	give one of them		| --swap 4M --swap y:8M true
 	--swap ':4M': no file is named	| --swap :4M true
 	--heap '1M': not a size		| --heap 1M true
 	--heap 'x': not a size		| --heap x true

@@ -76,7 +76,9 @@ device-off"
 
 @test "running short is told, and so is having room again" {
 	require_uffd
-	start_swapd --ram 2M --on "$(make_swapfile 4M)" --full fail
+	# What cannot be in RAM leaves less than 1 MiB of the space.
+	start_swapd --ram 2M --on "$(make_swapfile 4M)" --full fail \
+		--set low_water=1M --set high_water=2M
 	start_client a
 	order a create x 1408
 	order a fill x 1 0 1408

@@ -234,7 +234,7 @@ count_state()	# ANSWER LETTER
 @test "copy with destroy: blocks change hands without being read" {
 	start_swapd --ram 1M --on "$(make_swapfile 64M)"
 	start_client a
-	order a create from 4000
+	order a create from 4000 exact
 	order a create to 4000 exact
 	order a fill from 1 0 4000
 	order a fill to 2 100 10
@@ -253,6 +253,8 @@ count_state()	# ANSWER LETTER
 	order a fill wired 4 0 8
 	order a wire wired 0 8
 	order a copy wired 0 from 0 8 destroy '=>' EBUSY
+	order a create plain 8
+	order a copy from 0 plain 0 8 '=>' EINVAL
 	order a check wired 4 0 8
 	end_client a
 	holds 's["swap_used_bytes"] == 0 and s["resident_bytes"] == 0'

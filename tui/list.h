@@ -49,7 +49,7 @@ void list_draw(struct list *list, struct canvas *canvas,
 
 /* Up, down, pages, Home, End.  True: the cursor may have moved. */
 bool list_move(struct list *list, unsigned key);
-/* What is at a place: a row goes to @ret_row, else its column to @ret_column. */
+/* What is at a place: a row, or the heading of a column. */
 bool list_hit_row(const struct list *list, unsigned row, unsigned col,
 		  size_t *ret_row);
 bool list_hit_heading(const struct list *list, unsigned row, unsigned col,

@@ -18,7 +18,7 @@ struct off_state {
 	struct swap_error error;
 };
 
-/* Begins at once, over a connection of its own; -ENOMEM or what threads give. */
+/* Begins at once, over a connection of its own; -ENOMEM, -EMFILE, -EAGAIN. */
 int off_start(const char *pager, const char *device, uint64_t page_bytes,
 	      struct off **ret) swap_must_check;
 /* Stop it: the device goes back into service.  off_look() tells the end. */

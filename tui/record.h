@@ -4,7 +4,8 @@
  *
  * The line is type Snapshot of org.swapkit.Pager, with two members more:
  * "time_usec", and "maps": a DeviceMap for each device, with "owners" in it,
- * an array of type Owner, and where blocks are bad "bad": how many of each cell.
+ * an array of type Owner, and where blocks are bad "bad": how many are of each
+ * cell.
  */
 #ifndef SWAP_RECORD_H
 #define SWAP_RECORD_H

@@ -21,7 +21,10 @@ struct delivery {
 	struct swap_error trouble;	/* code 0: it came */
 };
 
-/* Its first sample comes after the delay.  The source is used by nobody else until sampler_stop(). */
+/*
+ * Its first sample comes after the delay.  The source is used by nobody else
+ * until sampler_stop().
+ */
 int sampler_start(struct source *source, uint64_t delay_usec,
 		  struct sampler **ret) swap_must_check;
 /*

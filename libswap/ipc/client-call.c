@@ -4,11 +4,13 @@
  *
  * Here allocation does not matter, and replies are large (a snapshot).  A reply
  * is parsed once and checked: a swapd of another version, or something else
- * that listens there, gives -EPROTO and a sentence.
+ * that listens there, gives -EPROTO and a sentence.  The objects of a snapshot,
+ * which may be ten thousand, are taken out before that, where they can be.
  */
 #include "client-impl.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../util.h"
@@ -46,10 +48,32 @@ send_call(struct swap_client *client, const char *method, json_t *params,
 	return r < 0 ? client_lost(client, r, error) : 0;
 }
 
+/* Who gets the replies of a call. */
+struct listener {
+	client_more_fn	*each;
+	void		*arg;
+	/* The objects of a snapshot, taken out before the rest is parsed. */
+	bool		 takes_objects;
+	struct swap_object_stats *objects;	/* NULL: they are not */
+	size_t		 nobjects;
+};
+
+static void
+take_objects(struct frame *frame, struct listener *listener)
+{
+	/* Those of the reply before, if that was not the last one. */
+	free(listener->objects);
+	listener->objects = NULL;
+	if (!listener->takes_objects ||
+	    !json_take_objects(frame->buf, &frame->len, &listener->objects,
+			       &listener->nobjects))
+		listener->nobjects = 0;
+}
+
 /* 1: more replies follow; 0: this was the last one. */
 static int
-read_reply(struct swap_client *client, json_t **ret_params,
-	   struct swap_error *error)
+read_reply(struct swap_client *client, struct listener *listener,
+	   json_t **ret_params, struct swap_error *error)
 {
 	json_t *root, *params;
 	int r;
@@ -57,6 +81,7 @@ read_reply(struct swap_client *client, json_t **ret_params,
 	r = frame_read(&client->frame, -1);
 	if (r < 0)
 		return client_lost(client, r, error);
+	take_objects(&client->frame, listener);
 	if (varlink_parse(client->frame.buf, client->frame.len,
 			  VARLINK_REPLY_DEPTH, VARLINK_REPLY_VALUES,
 			  &root) < 0)
@@ -78,17 +103,17 @@ read_reply(struct swap_client *client, json_t **ret_params,
 }
 
 static int
-read_replies(struct swap_client *client, client_more_fn *each, void *arg,
+read_replies(struct swap_client *client, struct listener *listener,
 	     struct swap_error *error)
 {
 	json_t *params = NULL;
 	int r, stop;
 
 	do {
-		r = read_reply(client, &params, error);
+		r = read_reply(client, listener, &params, error);
 		if (r < 0)
 			return r;
-		stop = each(arg, params, r == 1);
+		stop = listener->each(listener->arg, params, r == 1);
 		json_decref(params);
 		if (stop != 0 && r == 1)
 			return client_lost(client, -ECANCELED, error);
@@ -106,14 +131,14 @@ hang_up(struct swap_client *client)
 
 static int
 call(struct swap_client *client, const char *method, json_t *params, bool more,
-     client_more_fn *each, void *arg, struct swap_error *error)
+     struct listener *listener, struct swap_error *error)
 {
 	int r;
 
 	client_begin(client);
 	r = send_call(client, method, params, more, error);
 	if (r == 0)
-		r = read_replies(client, each, arg, error);
+		r = read_replies(client, listener, error);
 	if (client->broken)
 		hang_up(client);
 	client_end(client);
@@ -135,8 +160,9 @@ int
 client_call(struct swap_client *client, const char *method, json_t *params,
 	    json_t **ret_reply, struct swap_error *error)
 {
-	return call(client, method, params, false, keep_reply, ret_reply,
-		    error);
+	struct listener listener = { .each = keep_reply, .arg = ret_reply };
+
+	return call(client, method, params, false, &listener, error);
 }
 
 int
@@ -144,7 +170,9 @@ client_call_more(struct swap_client *client, const char *method,
 		 json_t *params, client_more_fn *each, void *arg,
 		 struct swap_error *error)
 {
-	return call(client, method, params, true, each, arg, error);
+	struct listener listener = { .each = each, .arg = arg };
+
+	return call(client, method, params, true, &listener, error);
 }
 
 int
@@ -177,21 +205,44 @@ reply_read(struct swap_client *client, json_t *reply, int r, const char *what,
 	return 0;
 }
 
+/* json_to_stats(), with the objects that were taken out. */
+static int
+snapshot_read(const json_t *snapshot, struct listener *listener,
+	      struct swap_stats *ret_stats)
+{
+	int r = json_to_stats(snapshot, ret_stats);
+
+	if (r < 0 || listener->objects == NULL)
+		return r;
+	/* An empty list was left in their place. */
+	free(ret_stats->objects);
+	ret_stats->objects = listener->objects;
+	ret_stats->nobjects = listener->nobjects;
+	listener->objects = NULL;
+	return 0;
+}
+
 int
 client_stats(struct swap_client *client, bool objects, uint64_t events_after,
 	     struct swap_stats *ret_stats, struct swap_error *error)
 {
-	json_t *reply;
+	json_t *reply = NULL;
+	struct listener listener = {
+		.each = keep_reply, .arg = &reply, .takes_objects = true,
+	};
 	int r;
 
-	r = client_call(client, "Status",
-			json_pack("{s:b,s:I}", "objects", (int)objects,
-				  "events_after",
-				  (json_int_t)events_after), &reply, error);
-	if (r < 0)
-		return r;
-	r = json_to_stats(json_object_get(reply, "snapshot"), ret_stats);
-	return reply_read(client, reply, r, "the snapshot", error);
+	r = call(client, "Status",
+		 json_pack("{s:b,s:I}", "objects", (int)objects,
+			   "events_after", (json_int_t)events_after),
+		 false, &listener, error);
+	if (r == 0) {
+		r = snapshot_read(json_object_get(reply, "snapshot"),
+				  &listener, ret_stats);
+		r = reply_read(client, reply, r, "the snapshot", error);
+	}
+	free(listener.objects);
+	return r;
 }
 
 int

@@ -193,6 +193,23 @@ swap_client_object_size(const struct swap_client_object *object)
 	return object->size;
 }
 
+int
+swap_client_limit(struct swap_client *client, uint64_t ram_bytes,
+		  uint64_t swap_bytes, struct swap_error *error)
+{
+	char request[CLIENT_REQUEST_MAX];
+	int r;
+
+	/* More than any memory is no limit. */
+	if (ram_bytes > INT64_MAX)
+		ram_bytes = INT64_MAX;
+	if (swap_bytes > INT64_MAX)
+		swap_bytes = INT64_MAX;
+	r = client_format(request, "Limit", "\"ram_bytes\":%" PRIu64
+			  ",\"swap_bytes\":%" PRIu64, ram_bytes, swap_bytes);
+	return r < 0 ? r : client_tell(client, request, error);
+}
+
 /* ---------------------------------------------------------------- mapping */
 
 /* The swapd's /dev/userfaultfd, for a process that may not open one. */

@@ -11,9 +11,10 @@
  *
  * What a swapd sends is written as text at once, since a snapshot may have ten
  * thousand objects and is taken often; a jansson value of the same is that text
- * parsed.
+ * parsed.  The objects of such a text are read back without jansson, too
+ * (json-scan.c).
  */
-#include "json.h"
+#include "json-impl.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -21,25 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scan.h"
 #include "text.h"
-
-enum kind {
-	KIND_U64,
-	KIND_U32,
-	KIND_I32,
-	KIND_BOOL,
-	KIND_TEXT,	/* aux: size of the array */
-	KIND_FLAG,	/* aux: the bit in an unsigned */
-	KIND_LATENCY,	/* a struct swap_latency */
-	KIND_EVENT,	/* an enum swap_event_kind */
-};
-
-struct member {
-	const char	*name;
-	enum kind	 kind;
-	unsigned	 aux;
-	size_t		 offset;
-};
 
 #define U64(s, m)	{ #m, KIND_U64, 0, offsetof(struct s, m) }
 #define U32(s, m)	{ #m, KIND_U32, 0, offsetof(struct s, m) }
@@ -812,6 +796,32 @@ json_to_events(const json_t *json, struct swap_event **ret_events,
 	return r;
 }
 
+bool
+json_take_objects(char *text, size_t *len,
+		  struct swap_object_stats **ret_objects, size_t *ret_n)
+{
+	static const char *const path[] = {
+		"parameters", "snapshot", "objects",
+	};
+	const char *list = text, *end;
+	void *objects;
+
+	for (size_t i = 0; i < ARRAY_SIZE(path) && list != NULL; i++)
+		list = scan_member(list, path[i]);
+	if (list == NULL)
+		return false;
+	end = json_list_scan(list, object_members, ARRAY_SIZE(object_members),
+			     sizeof(struct swap_object_stats), &objects, ret_n);
+	if (end == NULL)
+		return false;
+	/* The bracket that ends the list comes behind the one that opens it. */
+	memmove(text + (list - text) + 1, end - 1,
+		*len - (size_t)(end - 1 - text) + 1);
+	*len -= (size_t)(end - list) - 2;
+	*ret_objects = objects;
+	return true;
+}
+
 /* What was read before a failure stays in @stats. */
 static int
 lists_read(const json_t *json, struct swap_stats *stats)
@@ -923,6 +933,11 @@ json_to_device_map(const json_t *json, struct swap_device_map *ret_map)
 			      struct swap_map_cell, &cells, &map.ncells);
 	if (r < 0)
 		return r;
+	/* Who wanted none may put others there. */
+	if (map.ncells == 0) {
+		free(cells);
+		cells = NULL;
+	}
 	map.cells = cells;
 	*ret_map = map;
 	return 0;

@@ -58,6 +58,22 @@ json_t *json_from_device_map(const struct swap_device_map *map);
 int json_to_stats(const json_t *json, struct swap_stats *ret_stats)
 	swap_must_check;
 
+/*
+ * Read the objects out of the text of a reply to Status into a malloc()ed
+ * array, and leave an empty list in their place, so that what is left to be
+ * parsed is small.  Only where they are all valid, and as json_write_stats()
+ * writes them.  Whether the rest is valid has still to be seen, and with it,
+ * whether this was a snapshot.
+ *
+ * @len  the length of the text, which ends with a NUL; and what is left
+ *
+ * false: there are none, or not in that form, or memory is short; the text is
+ * as it was, and json_to_stats() has to read it all.  About 1 us an object.
+ */
+bool json_take_objects(char *text, size_t *len,
+		       struct swap_object_stats **ret_objects, size_t *ret_n)
+	swap_must_check;
+
 /* The same: into a malloc()ed array, and for swap_device_map_clear(). */
 int json_to_tunables(const json_t *json, struct swap_tunable **ret_tunables,
 		     size_t *ret_n) swap_must_check;

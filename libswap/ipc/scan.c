@@ -60,11 +60,44 @@ scan_find(const char *json, const char *key)
 }
 
 /*
+ * One level of the text only: strings and brackets are all that matters, and
+ * which bracket it is does not, since what is no JSON has no members.
+ */
+const char *
+scan_member(const char *json, const char *key)
+{
+	size_t len = strlen(key);
+	unsigned depth = 0;
+	const char *p = skip_space(json);
+
+	if (*p != '{')
+		return NULL;
+	for (p++; *p != '\0'; ) {
+		const char *start = p;
+
+		if (*p == '"') {
+			p = string_end(p);
+			if (depth == 0 && (size_t)(p - start) == len + 2 &&
+			    memcmp(start + 1, key, len) == 0 &&
+			    *skip_space(p) == ':')
+				return skip_space(skip_space(p) + 1);
+			continue;
+		}
+		if (*p == '{' || *p == '[')
+			depth++;
+		else if ((*p == '}' || *p == ']') && depth-- == 0)
+			return NULL;
+		p++;
+	}
+	return NULL;
+}
+
+/*
  * Digits by hand: strtoll(3) looks into the program's locale, which may lie in
  * memory that only the caller's work brings back.
  */
-static int
-read_int(const char *p, const char **ret_end, int64_t *ret_value)
+int
+scan_number(const char *p, const char **ret_end, int64_t *ret_value)
 {
 	bool negative = *p == '-';
 	int64_t value = 0;
@@ -92,7 +125,7 @@ scan_int(const char *json, const char *key, int64_t *ret_value)
 
 	if (p == NULL)
 		return -ENOENT;
-	if (read_int(p, &end, &value) < 0)
+	if (scan_number(p, &end, &value) < 0)
 		return -EINVAL;
 	/* What follows ends the value: not a fraction, not the text's end. */
 	if (*end == '\0' || strchr(",}] \t\r\n", *end) == NULL)
@@ -158,12 +191,8 @@ utf8_put(unsigned code, char out[4])
 	return 3;
 }
 
-/*
- * One character of a string at *@p, moving on: its bytes go to @out, their
- * number is returned; 0: not a valid escape.
- */
-static size_t
-unescape(const char **p, char out[4])
+size_t
+scan_char(const char **p, char out[4])
 {
 	static const char names[] = "\"\\/bfnrt";
 	static const char values[] = "\"\\/\b\f\n\r\t";
@@ -200,7 +229,7 @@ scan_text(const char *json, const char *key, char *buf, size_t size)
 	if (*p != '"' || size == 0)
 		return -EINVAL;
 	for (p++; *p != '"'; ) {
-		size_t n = *p == '\0' ? 0 : unescape(&p, out);
+		size_t n = *p == '\0' ? 0 : scan_char(&p, out);
 
 		buf[used] = '\0';
 		if (n == 0)

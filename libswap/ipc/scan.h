@@ -27,6 +27,26 @@ int scan_bool(const char *json, const char *key, bool *ret_value)
 	swap_must_check;
 
 /*
+ * The value of the first member named @key of the object that begins at @json
+ * itself; NULL: there is none.  Names with escapes are not recognized.
+ */
+const char *scan_member(const char *json, const char *key) swap_must_check;
+
+/*
+ * The number at @p; @ret_end is behind its digits.  -EINVAL: none there, or
+ * beyond an int64_t.
+ */
+int scan_number(const char *p, const char **ret_end, int64_t *ret_value)
+	swap_must_check;
+
+/*
+ * One character of a string at *@p, or one byte of it, moving on: its bytes go
+ * to @out, their number is returned; 0: not a valid escape.  Halves of
+ * surrogate pairs come one by one, each as three bytes that are not UTF-8.
+ */
+size_t scan_char(const char **p, char out[4]) swap_must_check;
+
+/*
  * Write @text as a JSON string with its quotes.  -EINVAL: not UTF-8;
  * -ENOBUFS.
  */

@@ -325,6 +325,7 @@ conn_run(struct conn *conn)
 		pager_client_gone(conn->server->pager, &conn->owner,
 				  conn->objects.count + conn->regions.count);
 	memory_release_all(conn);
+	pager_client_end(conn->server->pager, &conn->owner);
 	handles_clear(&conn->objects);
 	handles_clear(&conn->regions);
 }

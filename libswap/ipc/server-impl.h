@@ -117,6 +117,7 @@ struct server {
 	unsigned	 nconns;		/* l */
 	unsigned	 nitems;		/* l */
 	unsigned	 nclients;		/* l processes with regions */
+	uint64_t	 nclients_ever;		/* l the number of the last one */
 	unsigned	 user_items_max;	/* c */
 	struct user	*users;			/* l */
 	struct attendant *attendants;		/* l */
@@ -143,7 +144,7 @@ struct conn {
 	struct conn	*next, **prev;		/* l */
 	struct server	*server;		/* c */
 	struct user	*user;			/* c */
-	struct pager_owner owner;		/* c */
+	struct pager_owner owner;		/* c its pool: o */
 	uint64_t	 starttime;		/* c of the process */
 	int		 pidfd;			/* c -1: not known */
 	struct frame	 frame;			/* o */

@@ -142,6 +142,56 @@ method_allow_swap(struct request *request)
 	return reply_done(request, r, &error);
 }
 
+static int
+method_limit_object(struct request *request)
+{
+	uint64_t handle = 0, ram = 0, swap = 0;
+	const struct varlink_param table[] = {
+		{ "object", VARLINK_INT, false, &handle },
+		{ "ram_bytes", VARLINK_INT, true, &ram },
+		{ "swap_bytes", VARLINK_INT, true, &swap },
+	};
+	const struct object_item *item;
+	struct swap_error error = { 0 };
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	item = handles_get(&request->conn->objects, handle);
+	if (item == NULL)
+		return bad_parameter(request, "object");
+	r = part_begin(request, &error);
+	if (r == 0) {
+		r = swap_object_limit(item->object, ram, swap, &error);
+		part_end(request);
+	}
+	return reply_done(request, r, &error);
+}
+
+/* For all that this connection has made and makes. */
+static int
+method_limit(struct request *request)
+{
+	uint64_t ram = 0, swap = 0;
+	const struct varlink_param table[] = {
+		{ "ram_bytes", VARLINK_INT, true, &ram },
+		{ "swap_bytes", VARLINK_INT, true, &swap },
+	};
+	struct conn *conn = request->conn;
+	struct swap_error error = { 0 };
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	r = part_begin(request, &error);
+	if (r == 0) {
+		r = pager_client_limit(conn->server->pager, &conn->owner, ram,
+				       swap, &error);
+		part_end(request);
+	}
+	return reply_done(request, r, &error);
+}
+
 /* -------------------------------------------------------------------- get */
 
 static int64_t
@@ -490,6 +540,8 @@ method_set_writable(struct request *request)
 
 const struct method object_methods[] = {
 	{ "AllowSwap", method_allow_swap },
+	{ "Limit", method_limit },
+	{ "LimitObject", method_limit_object },
 	{ "Get", method_get },
 	{ "Flush", method_flush },
 	{ "Reserve", method_reserve },

@@ -323,6 +323,7 @@ conn_enter(struct server *s, struct conn *conn)
 	if (r == 0) {
 		user->nconns++;
 		conn->user = user;
+		conn->owner.client = ++s->nclients_ever;
 		conn->next = s->conns;
 		conn->prev = &s->conns;
 		if (s->conns != NULL)

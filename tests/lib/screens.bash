@@ -45,8 +45,12 @@ send_bytes() { "${tmux[@]}" send-keys -H "$@"; }
 # counts from 0.
 mouse()	# BUTTON COLUMN ROW
 {
-	send_bytes 1b 5b 4d "$(printf %x $(($1 + 32)))" \
-		"$(printf %x $(($2 + 33)))" "$(printf %x $(($3 + 33)))"
+	local column row
+
+	column=$(printf %x $(($2 + 33))) row=$(printf %x $(($3 + 33)))
+	send_bytes 1b 5b 4d "$(printf %x $(($1 + 32)))" "$column" "$row"
+	# A wheel is not let go.
+	[ "$1" -ge 64 ] || send_bytes 1b 5b 4d 23 "$column" "$row"
 }
 
 has_ended() { [ -s status ]; }

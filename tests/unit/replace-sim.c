@@ -73,6 +73,7 @@ core_make(struct core *core, uint64_t ram)
 	budget_init(&core->budget, ram, 1);
 	charge_init(&core->charge, &core->log);
 	pool_init(&core->pool);
+	pools_init(&core->pools);
 }
 
 struct sim *
@@ -117,12 +118,14 @@ sim_free(struct sim *sim)
 	object_lock(object);
 	swapmap_clear(object->map, 0, object->npages, nothing, NULL);
 	object->nblocks = 0;
+	object->nram = object->nresident;
 	object_unlock(object);
 	budget_force(&core->budget, object->nresident);
 	object_unref(object);
 	replace_fini(&sim->replace);
 	object_table_fini(&core->table);
 	space_fini(&core->space);
+	pools_fini(&core->pools);
 	pool_fini(&core->pool);
 	ghost_fini(&core->ghost);
 	cache_fini(&core->cache);
@@ -157,6 +160,7 @@ evict_one(struct sim *sim, const struct victim *v)
 	ghost_add(&sim->core.ghost, block);
 	mem = cache_take(&sim->core.cache, 1, &n);
 	cache_keep(&sim->core.cache, must(mem), 1, block, CACHE_OUT);
+	object_end_leave(object, 1, v->dirty);
 	let_go(object, v->page);
 	object_unlock(object);
 	object_drop(object);

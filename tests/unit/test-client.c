@@ -581,6 +581,53 @@ tunables_and_maps(void **state)
 	swap_client_close(client);
 }
 
+static void
+what_lies_where(void **state)
+{
+	struct swap_client *client = connected();
+	struct swap_owners_place place = { 0 };
+	struct swap_owner owners[SWAP_OWNERS_MAX];
+	struct swap_range_cell cells[64];
+	struct swap_error error = { 0 };
+
+	(void)state;
+	assert_int_equal(swap_client_range(client, "/dev/fake", 10, 100, 64,
+					   cells, &error), 0);
+	for (unsigned i = 0; i < 64; i++) {
+		assert_int_equal(cells[i].nfree, 10 + i);
+		assert_int_equal(cells[i].nbad, i % 3);
+	}
+	assert_int_equal(swap_client_range(client, "/dev/none", 0, 1, 1,
+					   cells, &error), -ENXIO);
+	assert_int_equal(swap_client_range(client, "/dev/fake", 0, 1,
+					   SWAP_RANGE_CELLS_MAX + 1, cells,
+					   &error), -EINVAL);
+	/* The fake one ends at the second call. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_false(place.done);
+		assert_int_equal(swap_client_owners(client, "/dev/fake", 50, 9,
+						    &place, owners,
+						    SWAP_OWNERS_MAX, &error),
+				 2);
+		assert_int_equal(owners[1].block, 51);
+		assert_int_equal(owners[0].object, 7 + i);
+		assert_int_equal(owners[0].page, i == 0 ? 0 : 5);
+		assert_int_equal(owners[0].pid, 42);
+		assert_string_equal(owners[0].name, "some");
+		/* A name that is not UTF-8. */
+		assert_string_equal(owners[0].command, "?");
+	}
+	assert_true(place.done);
+	/* An answer that does not fit the question is none. */
+	memset(&place, 0, sizeof(place));
+	assert_int_equal(swap_client_owners(client, "/dev/fake", 50, 1, &place,
+					    owners, SWAP_OWNERS_MAX, &error),
+			 -EPROTO);
+	assert_int_equal(swap_client_owners(client, "/dev/fake", 50, 9, &place,
+					    owners, 5, &error), -EINVAL);
+	swap_client_close(client);
+}
+
 int
 main(void)
 {
@@ -601,6 +648,7 @@ main(void)
 		TEST(long_get),
 		TEST(writable_regions),
 		TEST(tunables_and_maps),
+		TEST(what_lies_where),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Unit tests of what goes through the socket: snapshots, tunables and maps of
- * devices as JSON, there and back, and a get in parts.
+ * devices as JSON, there and back, objects read without jansson, and a get in
+ * parts.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -298,6 +299,265 @@ stats_strict(void **state)
 	free_stats(&a);
 }
 
+/* ------------------------------------------- objects taken out of a reply */
+
+/* Where a reply has the objects of its snapshot; NULL: it is none. */
+static const json_t *
+snapshot_of(const char *text, size_t len, json_t **ret_root)
+{
+	*ret_root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	return json_object_get(json_object_get(*ret_root, "parameters"),
+			       "snapshot");
+}
+
+/*
+ * Read a reply in both ways: with jansson alone, and the objects before the
+ * rest.  The result has to be the same.  0 or -EPROTO; were they taken?
+ */
+static int
+read_both_ways(const char *text, size_t len, bool *ret_taken)
+{
+	/* Of just this size: a byte behind it would be seen to be read. */
+	char *copy = malloc(len + 1);
+	struct swap_object_stats *objects = NULL;
+	struct swap_stats a, b;
+	size_t left = len, n = 0;
+	json_t *root;
+	int r, again;
+
+	r = json_to_stats(snapshot_of(text, len, &root), &a);
+	json_decref(root);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	*ret_taken = json_take_objects(copy, &left, &objects, &n);
+	assert_int_equal(copy[left], '\0');
+	if (!*ret_taken) {
+		assert_int_equal(left, len);
+		assert_memory_equal(copy, text, len);
+	}
+	again = json_to_stats(snapshot_of(copy, left, &root), &b);
+	json_decref(root);
+	free(copy);
+	if (again != r)
+		fail_msg("%d, not %d: %s", again, r, text);
+	if (r == 0 && *ret_taken) {
+		assert_int_equal(b.nobjects, 0);
+		assert_int_equal(n, a.nobjects);
+		assert_memory_equal(objects, a.objects, n * sizeof(*objects));
+	}
+	if (r == 0) {
+		free_stats(&a);
+		free_stats(&b);
+	}
+	free(objects);
+	return r;
+}
+
+/* A reply with two objects, one of them with a long name. */
+static void
+reply_fill(struct text *t)
+{
+	struct swap_stats a = { 0 };
+
+	seed = 7;
+	fill_stats(&a);
+	a.nobjects = 2;
+	strcpy(a.objects[0].name, "one");
+	a.objects[0].pid = -1;
+	a.objects[0].id = INT64_MAX;
+	text_string(t, "{\"parameters\":{\"snapshot\":");
+	json_write_stats(t, &a, NULL, NULL);
+	text_string(t, "}}");
+	assert_int_equal(text_end(t), 0);
+	free_stats(&a);
+}
+
+/* @text with the first @from behind its @after changed to @to. */
+static void
+reply_change(struct text *ret, const struct text *text, const char *after,
+	     const char *from, const char *to)
+{
+	const char *at = strstr(text->buf, after);
+
+	assert_non_null(at);
+	at = strstr(at, from);
+	assert_non_null(at);
+	text_put(ret, text->buf, (size_t)(at - text->buf));
+	text_string(ret, to);
+	text_string(ret, at + strlen(from));
+	assert_int_equal(text_end(ret), 0);
+}
+
+struct change {
+	const char	*from, *to;
+	bool		 taken, valid;
+};
+
+static const struct change changes[] = {
+	{ "one", "", true, true },
+	{ "one", "\\\"\\\\\\n\\/ \xc3\xa9\xf4\x8f\xbf\xbf\x7f", true, true },
+	{ "one", "\\u00e9\\u001f\\uFFFD", true, true },
+	{ "one", "\\ud83d\\ude00", false, true },
+	{ "one", "\\ud83d", false, false },
+	{ "one", "\\u0000", false, false },
+	{ "one", "\\u12g4", false, false },
+	{ "one", "\\x", false, false },
+	{ "one", "\x01", false, false },
+	{ "one", "\xff", false, false },
+	{ "one", "\xc3\\u00a9", false, false },
+	{ "one", "\xed\xa0\x80", false, false },
+	{ "\"one\"", "7", false, false },
+	{ "\"one\"", "null", false, false },
+	{ "\"name\":\"one\",", "", false, false },
+	{ "\"name\":\"one\"", "\"name\":\"one\",\"name\":\"one\"", false,
+	  false },
+	/* Other versions: one member more, another order, spaces. */
+	{ "\"name\":\"one\"", "\"name\":\"one\",\"new\":[1,{}]", false, true },
+	{ "{\"id\":9223372036854775807,\"name\":\"one\"",
+	  "{\"name\":\"one\",\"id\":9223372036854775807", false, true },
+	{ "\"one\",", "\"one\", ", false, true },
+	{ "\"one\"", "\t\"one\"", false, true },
+	/* Names that only begin or end as they should. */
+	{ "\"name\":", "\"nam\":", false, false },
+	{ "\"name\":", "\"names\":", false, false },
+	{ "\"name\":", "\"name\"", false, false },
+	{ "\"name\":", "\"n\\u0061me\":", false, true },
+	{ "\"id\":9223372036854775807", "\"id\":0", true, true },
+	{ "\"id\":9223372036854775807", "\"id\":-0", true, true },
+	{ "\"id\":9223372036854775807", "\"id\":01", false, false },
+	{ "\"id\":9223372036854775807", "\"id\":+1", false, false },
+	{ "\"id\":9223372036854775807", "\"id\":-1", false, false },
+	{ "\"id\":9223372036854775807", "\"id\":-", false, false },
+	{ "\"id\":9223372036854775807", "\"id\":1.0", false, false },
+	{ "\"id\":9223372036854775807", "\"id\":1e3", false, false },
+	{ "\"id\":9223372036854775807", "\"id\":9223372036854775808", false,
+	  false },
+	{ "\"id\":9223372036854775807", "\"id\":true", false, false },
+	{ "\"uid\":4294967295", "\"uid\":4294967296", false, false },
+	{ "\"pid\":-1", "\"pid\":-2147483648", true, true },
+	{ "\"pid\":-1", "\"pid\":2147483647", true, true },
+	{ "\"pid\":-1", "\"pid\":-2147483649", false, false },
+	{ "\"pid\":-1", "\"pid\":2147483648", false, false },
+	{ "\"noswap\":true", "\"noswap\":false", true, true },
+	{ "\"noswap\":true", "\"noswap\":1", false, false },
+	{ "\"noswap\":true", "\"noswap\":truer", false, false },
+	{ "\"a command\"", "\"fifteen letters\"", true, true },
+	{ "\"a command\"", "\"sixteen letters!\"", false, false },
+	{ "\"a command\"", "\"fifteen letter\xc3\xa9\"", false, false },
+	{ "},{", "},", false, false },
+	{ "},{", "}{", false, false },
+	{ "},{", "},,{", false, false },
+	{ "},{", "},[],{", false, false },
+	{ "[{", "[,{", false, false },
+	{ "}]", "},]", false, false },
+	{ "}]", "}}", false, false },
+	{ "}]", "}", false, false },
+	{ ":[{", ":{", false, false },
+	/* The list is well, and something behind it is not. */
+	{ "\"users\":", "\"users\"", true, false },
+	{ "\"users\":", "\"users\":7,\"others\":", true, false },
+	{ "\"users\":", "\"objects\":[],\"users\":", true, false },
+	{ "\"users\":", "\"object\\u0073\":[],\"users\":", true, false },
+	/* There are other lists of that name. */
+	{ "\"objects\":", "\"objects\\n\":[],\"objects\":", true, true },
+	{ "\"objects\":", "\"x\":{\"objects\":[]},\"objects\":", true, true },
+	{ "\"objects\":", "\"x\":\"objects\",\"objects\":", true, true },
+	{ "\"objects\":", "\"objects\":[],\"objects\":", false, false },
+	{ "\"objects\":", "\"object\\u0073\":", false, true },
+	{ "\"objects\":", "\"object\":", false, false },
+	{ "\"objects\":", "\"x\":[}{],\"objects\":", true, false },
+};
+
+static void
+objects_taken(void **state)
+{
+	struct text reply = { 0 };
+	bool taken;
+
+	(void)state;
+	reply_fill(&reply);
+	assert_int_equal(read_both_ways(reply.buf, reply.len, &taken), 0);
+	assert_true(taken);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		const struct change *c = &changes[i];
+		struct text text = { 0 };
+		int r;
+
+		reply_change(&text, &reply, "\"objects\":", c->from, c->to);
+		r = read_both_ways(text.buf, text.len, &taken);
+		if (taken != c->taken || (r == 0) != c->valid)
+			fail_msg("%s to %s: %d, %staken", c->from, c->to, r,
+				 taken ? "" : "not ");
+		text_clear(&text);
+	}
+	text_clear(&reply);
+}
+
+static void
+objects_elsewhere(void **state)
+{
+	static const char *const texts[] = {
+		"", "{", "[", "{}", "[]", "7", "\"", "{\"parameters\"",
+		"{\"parameters\":", "{\"parameters\":7}",
+		"{\"parameters\":{\"snapshot\":{\"objects\":",
+		"{\"parameters\":{\"snapshot\":{\"objects\":[",
+		"{\"parameters\":{\"snapshot\":{\"objects\":[{\"id\":1,\"name",
+		"{\"parameters\":{\"snapshot\":{\"objects\":[]}}}",
+		"{\"parameters\":{\"snapshot\":{}},\"objects\":[]}",
+	};
+	struct text reply = { 0 }, text = { 0 };
+	bool taken;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		assert_int_equal(read_both_ways(texts[i], strlen(texts[i]),
+						&taken), -EPROTO);
+		assert_false(taken);
+	}
+	/* What comes before and between is no matter. */
+	reply_fill(&reply);
+	reply_change(&text, &reply, "{", "{",
+		     " { \"snapshot\":{\"objects\":[]}, \"continues\":false,");
+	assert_int_equal(read_both_ways(text.buf, text.len, &taken), 0);
+	assert_true(taken);
+	text_clear(&text);
+	reply_change(&text, &reply, "{", "\"snapshot\"", "\"snap\"");
+	assert_int_equal(read_both_ways(text.buf, text.len, &taken), -EPROTO);
+	assert_false(taken);
+	text_clear(&text);
+	text_clear(&reply);
+}
+
+/* Each byte of the objects in turn: gone, another, and the end of the text. */
+static void
+objects_broken(void **state)
+{
+	static const char bytes[] = "\",[]{}:0-\\ .e\x01\xff";
+	struct text reply = { 0 };
+	size_t from, to;
+	bool taken;
+	char *text;
+
+	(void)state;
+	reply_fill(&reply);
+	from = (size_t)(strstr(reply.buf, "\"objects\":") - reply.buf);
+	to = (size_t)(strstr(reply.buf, "\"users\":") - reply.buf);
+	text = malloc(reply.len + 1);
+	for (size_t at = from; at < to; at++) {
+		memcpy(text, reply.buf, reply.len + 1);
+		text[at] = '\0';
+		assert_int_equal(read_both_ways(text, at, &taken), -EPROTO);
+		for (size_t i = 0; bytes[i] != '\0'; i++) {
+			text[at] = bytes[i];
+			(void)!read_both_ways(text, reply.len, &taken);
+		}
+		memmove(text + at, reply.buf + at + 1, reply.len - at);
+		(void)!read_both_ways(text, reply.len - 1, &taken);
+	}
+	free(text);
+	text_clear(&reply);
+}
+
 /* ---------------------------------------------- tunables, maps of devices */
 
 static void
@@ -505,6 +765,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stats_roundtrip),
 		cmocka_unit_test(stats_strict),
+		cmocka_unit_test(objects_taken),
+		cmocka_unit_test(objects_elsewhere),
+		cmocka_unit_test(objects_broken),
 		cmocka_unit_test(tunables_roundtrip),
 		cmocka_unit_test(map_roundtrip),
 		cmocka_unit_test(parts_of_a_get),

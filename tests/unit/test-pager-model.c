@@ -404,7 +404,8 @@ model_copy(struct model_thread *t, struct model_object *o)
 	bool destroy = dice(t, 2) == 0, had[MODEL_PAGES];
 	int rc;
 
-	if (to == o || pthread_rwlock_tryrdlock(&to->frozen) != 0)
+	if (to == o || (to - t->model->object) % 2 != 0 ||
+	    pthread_rwlock_tryrdlock(&to->frozen) != 0)
 		return;
 	lock_pages(o < to ? o : to, o < to ? page : to_page, n);
 	lock_pages(o < to ? to : o, o < to ? to_page : page, n);
@@ -630,7 +631,9 @@ model_open(struct model *m, struct env *env)
 	m->env = env;
 	for (unsigned i = 0; i < MODEL_OBJECTS; i++) {
 		struct model_object *o = &m->object[i];
-		struct area a = area_new(env, MODEL_PAGES, 0);
+		/* Only exact ones can be copied into. */
+		struct area a = area_new(env, MODEL_PAGES, i % 2 == 0 ?
+					 SWAP_OBJECT_EXACT : 0);
 
 		o->object = a.object;
 		o->id = a.id;

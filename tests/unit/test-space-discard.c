@@ -102,10 +102,19 @@ struct fixture {
 	struct swap_error error;
 };
 
+/* It shows where a test fails. */
+static void
+say(void *arg, enum swap_log_level level, const char *message)
+{
+	(void)arg;
+	if (level <= SWAP_LOG_ERR)
+		print_message("%s\n", message);
+}
+
 static int
 setup(void **state)
 {
-	static const struct log silent;
+	static const struct log log = { .fn = say };
 	struct fixture *f = calloc(1, sizeof(*f));
 	const char *tmp = getenv("TMPDIR");
 
@@ -116,7 +125,7 @@ setup(void **state)
 	format_cut(f->dir, sizeof(f->dir), "%s/test-discard.XXXXXX",
 		   tmp != NULL && strlen(tmp) < 40 ? tmp : "/var/tmp");
 	assert_non_null(mkdtemp(f->dir));
-	assert_int_equal(space_init(&f->s, &silent, -1), 0);
+	assert_int_equal(space_init(&f->s, &log, -1), 0);
 	events_init(&f->events, NULL, NULL);
 	f->s.events = &f->events;
 	f->s.slow_transfers = &f->slow;
@@ -198,6 +207,21 @@ take(struct fixture *f, unsigned want)
 	return block;
 }
 
+/* Allocate until these are among it, and give the others back. */
+static void
+take_again(struct fixture *f, uint64_t block, unsigned n)
+{
+	uint64_t got[BLOCKS / 16];
+	unsigned ngot = 0;
+
+	do {
+		assert_true(ngot < ARRAY_SIZE(got));
+		got[ngot] = take(f, n);
+	} while (got[ngot++] != block);
+	for (unsigned i = 0; i + 1 < ngot; i++)
+		space_free(&f->s, got[i], n);
+}
+
 static void
 wait_until_nothing_is_held(struct fixture *f)
 {
@@ -265,6 +289,24 @@ test_held_blocks_are_not_given_out(void **state)
 	sem_post(&hook.go);
 	wait_until_nothing_is_held(f);
 	assert_int_equal(take(f, 64), block);
+}
+
+/* What was discarded once is no reason to refuse a larger run later. */
+static void
+test_discarded_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t block;
+
+	attach_blocks(f, "a", BLOCKS);
+	block = take(f, 64);
+	space_free(&f->s, block + 16, 16);
+	wait_until_nothing_is_held(f);
+	take_again(f, block + 16, 16);
+	space_free(&f->s, block, 64);
+	assert_int_equal(totals(f).used, 0);
+	wait_until_nothing_is_held(f);
+	assert_int_equal(totals(f).avail, BLOCKS);
 }
 
 static void
@@ -703,6 +745,7 @@ main(void)
 		TEST(test_freed_blocks_are_discarded),
 		TEST(test_short_runs_are_not),
 		TEST(test_held_blocks_are_not_given_out),
+		TEST(test_discarded_is_forgotten),
 		TEST(test_held_list_refuses_too),
 		TEST(test_room_goes_before),
 		TEST(test_last_blocks_are_waited_for),
