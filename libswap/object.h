@@ -72,8 +72,8 @@
  *	object		page states, map, region set; one object at a time
  *	space		device table and block lists
  *	late		blocks freed while somebody else had space
- *	queue, budget	leaf locks, as are the region table's, the charges' and
- *			the log's
+ *	queue, budget	leaf locks, as are the region table's, the pools', the
+ *			charges' and the log's
  *
  * No lock is held across I/O, an ioctl on a userfaultfd or a punch, but for
  * `moves' and `writable', which nobody needs for any of these: BUSY protects

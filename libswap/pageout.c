@@ -111,9 +111,34 @@ count_resident(struct pageout *po, const struct pool *around)
 
 	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
 	     p = pool_next(&core->pools, p))
-		if (is_within(p, around))
+		if (is_within(p, around) && !atomic_load(&p->tired))
 			n += atomic_load(&p->resident);
 	return n;
+}
+
+/*
+ * Nothing can go.  When to try again; longer, where all of it has been looked at
+ * and that is because blocks are missing.
+ */
+static void
+pool_tire(struct pageout *po, struct pool *pool)
+{
+	struct core *core = po->core;
+	bool hopeless = true;
+
+	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
+	     p = pool_next(&core->pools, p))
+		if (is_within(p, pool))
+			hopeless &= replace_is_hopeless(&po->replace, p);
+	pool->tired_usec = !hopeless || pool->tired_usec == 0 ? TIRED_USEC :
+			   min_u64(2 * pool->tired_usec, TIRED_MAX_USEC);
+	pool->tired_until = now_usec() + pool->tired_usec;
+	atomic_store(&pool->changed, false);
+	atomic_store(&pool->stuck, hopeless &&
+		     (pool_block_room(pool) == 0 ||
+		      space_is_full(&core->space) ||
+		      atomic_load(&core->maps_full)));
+	atomic_store(&pool->tired, true);
 }
 
 /* Victims of one pool, its share of @want where all have @total pages. */
@@ -122,13 +147,18 @@ collect_share(struct pageout *po, struct pool *pool, uint64_t want,
 	      uint64_t total, unsigned n)
 {
 	uint64_t have = atomic_load(&pool->resident), share;
+	unsigned got;
 
-	if (have == 0)
+	if (have == 0 || atomic_load(&pool->tired))
 		return n;
 	share = have >= total ? want : want * have / total + 1;
 	share = min_u64(share, REPLACE_MAX - n);
-	return n + replace_collect(&po->replace, pool, po->victim + n,
-				   (unsigned)share);
+	got = replace_collect(&po->replace, pool, po->victim + n,
+			      (unsigned)share);
+	/* Do not look at all that may not go again and again. */
+	if (got == 0 && share > 0 && pool_block_room(pool) == 0)
+		pool_tire(po, pool);
+	return n + got;
 }
 
 /* Victims of @around and the pools in it, or of all; how many. */
@@ -212,31 +242,6 @@ pool_needs(const struct core *core, const struct pool *pool)
 	return !atomic_load(&pool->tired) &&
 	       pool_missing(pool) >= least(core, atomic_load(&pool->low),
 					   atomic_load(&pool->high));
-}
-
-/*
- * Nothing can go.  When to try again; longer, where all of it has been looked at
- * and that is because blocks are missing.
- */
-static void
-pool_tire(struct pageout *po, struct pool *pool)
-{
-	struct core *core = po->core;
-	bool hopeless = true;
-
-	for (struct pool *p = pool_next(&core->pools, NULL); p != NULL;
-	     p = pool_next(&core->pools, p))
-		if (is_within(p, pool))
-			hopeless &= replace_is_hopeless(&po->replace, p);
-	pool->tired_usec = !hopeless || pool->tired_usec == 0 ? TIRED_USEC :
-			   min_u64(2 * pool->tired_usec, TIRED_MAX_USEC);
-	pool->tired_until = now_usec() + pool->tired_usec;
-	atomic_store(&pool->changed, false);
-	atomic_store(&pool->stuck, hopeless &&
-		     (pool_block_room(pool) == 0 ||
-		      space_is_full(&core->space) ||
-		      atomic_load(&core->maps_full)));
-	atomic_store(&pool->tired, true);
 }
 
 /* A round of a pool that passes its limit, or is about to; false: there is none. */

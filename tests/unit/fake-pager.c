@@ -284,6 +284,45 @@ swap_object_allow_swap(struct swap_object *object)
 	return 0;
 }
 
+static int
+note_limit(struct swap_pager *pager, uint64_t client, uint64_t ram_bytes,
+	   uint64_t swap_bytes, struct swap_error *error)
+{
+	if (ram_bytes != 0 && ram_bytes < SWAP_RAM_MIN)
+		return error_set(error, -EINVAL, "too small to page with");
+	pager->limit_client = client;
+	pager->ram_limit = ram_bytes;
+	pager->swap_limit = swap_bytes;
+	return 0;
+}
+
+int
+swap_object_limit(struct swap_object *object, uint64_t ram_bytes,
+		  uint64_t swap_bytes, struct swap_error *error)
+{
+	return note_limit(object->pager, 0, ram_bytes, swap_bytes, error);
+}
+
+int
+pager_client_limit(struct swap_pager *pager, struct pager_owner *owner,
+		   uint64_t ram_bytes, uint64_t swap_bytes,
+		   struct swap_error *error)
+{
+	int rc = note_limit(pager, owner->client, ram_bytes, swap_bytes,
+			    error);
+
+	if (rc == 0)
+		owner->pool = (struct pool *)pager;
+	return rc;
+}
+
+void
+pager_client_end(struct swap_pager *pager, struct pager_owner *owner)
+{
+	if (owner->pool != NULL)
+		change(pager, &pager->nended, 1);
+}
+
 static void
 part(struct swap_pager *pager)
 {

@@ -34,6 +34,9 @@ struct swap_pager {
 	uint64_t	 lost_page;	/* cannot be read */
 	uint64_t	 no_ram_from;	/* no RAM becomes free for them */
 	unsigned	 last_flags;	/* of flush and copy */
+	uint64_t	 ram_limit, swap_limit; /* the last ones, ... */
+	uint64_t	 limit_client;	/* ... and whose: 0: an object's */
+	unsigned	 nended;	/* clients that were limited */
 	char		 tuned[24];	/* the value of the one tunable */
 	struct pager_notify last_notify;
 	uint64_t	 last_address;

@@ -666,6 +666,10 @@ object_calls_refused(void **state)
 		{ "AllowSwap", "", "object" },
 		{ "AllowSwap", "\"object\":99", "object" },
 		{ "AllowSwap", "\"object\":@,\"x\":1", "x" },
+		{ "Limit", "\"ram_bytes\":-1", "ram_bytes" },
+		{ "Limit", "\"swap_bytes\":\"1G\"", "swap_bytes" },
+		{ "LimitObject", "\"ram_bytes\":1048576", "object" },
+		{ "LimitObject", "\"object\":99,\"ram_bytes\":0", "object" },
 		{ "Get", "\"object\":@,\"offset_bytes\":0,"
 		  "\"length_bytes\":4096", "wanted_bytes" },
 		{ "Get", "\"object\":@,\"offset_bytes\":1,\"length_bytes\":"
@@ -747,6 +751,41 @@ object_calls_foreign(void **state)
 	expect(raw_call(mine, "Flush", params), "\"parameter\":\"object\"");
 	close(mine);
 	close(other);
+}
+
+/* Limits reach the pager, each with the number of its own connection. */
+static void
+limits(void **state)
+{
+	struct fixture *f = *state;
+	struct swap_pager *pager = &f->pager;
+	int fd = raw_open(), handle = raw_object(fd);
+	struct swap_client *client;
+	uint64_t first;
+	char params[128];
+
+	expect(raw_call(fd, "Limit", "\"ram_bytes\":4194304"), "{}");
+	assert_int_equal(pager->ram_limit, 4194304);
+	assert_int_equal(pager->swap_limit, 0);
+	first = pager->limit_client;
+	assert_true(first > 0);
+	expect(raw_call(fd, "Limit", "\"ram_bytes\":4095"), "\"errno\":-22");
+	snprintf(params, sizeof(params), "\"object\":%d,\"ram_bytes\":"
+		 "2097152,\"swap_bytes\":8192", handle);
+	expect(raw_call(fd, "LimitObject", params), "{}");
+	assert_int_equal(pager->limit_client, 0);
+	assert_int_equal(pager->ram_limit, 2097152);
+	assert_int_equal(pager->swap_limit, 8192);
+	assert_int_equal(swap_client_connect("unit", &client, NULL), 0);
+	assert_int_equal(swap_client_limit(client, 1048575, 0, NULL), -EINVAL);
+	assert_int_equal(swap_client_limit(client, UINT64_MAX, 4096, NULL), 0);
+	assert_int_equal(pager->ram_limit, INT64_MAX);
+	assert_int_equal(pager->swap_limit, 4096);
+	assert_true(pager->limit_client > first);
+	swap_client_close(client);
+	assert_true(fake_becomes(pager, &pager->nended, 1));
+	close(fd);
+	assert_true(fake_becomes(pager, &pager->nended, 2));
 }
 
 static int
@@ -970,6 +1009,7 @@ main(void)
 		TEST(stale_socket),
 		TEST(foreign_directory),
 		TEST(object_calls_refused),
+		TEST(limits),
 		TEST(object_calls_foreign),
 		TEST(get_limits),
 		TEST(long_calls),
