@@ -2,16 +2,16 @@
 /*
  * Transfers by io_uring.
  *
- * The ring is made for one thread (IORING_SETUP_SINGLE_ISSUER).  What the kernel
- * has to do for a completion it does when this thread enters it anyway
+ * The ring is made for one thread (IORING_SETUP_SINGLE_ISSUER).  What the
+ * kernel has to do for a completion it does when this thread enters it anyway
  * (IORING_SETUP_COOP_TASKRUN): no interrupt between processors stops a thread
  * that is looking by itself.  Until then the kernel says in the ring's memory
  * that there is something to do (IORING_SETUP_TASKRUN_FLAG), so looking costs
- * two loads, and entering the kernel happens only where it has something for us.
- * A thread that sleeps in epoll_wait(2) is woken: either the ring's descriptor
- * is readable, or the call is interrupted (EINTR) and it will be.  With
- * IORING_SETUP_DEFER_TASKRUN, which is meant for the same, it would not be woken
- * at all (Linux 6.18), and gained nothing that could be measured.
+ * two loads, and entering the kernel happens only where it has something.  A
+ * thread that sleeps in epoll_wait(2) is woken: either the ring's descriptor is
+ * readable, or the call is interrupted (EINTR) and it will be.  With
+ * IORING_SETUP_DEFER_TASKRUN, meant for the same, it would not be woken at all
+ * (Linux 6.18), and gained nothing that could be measured.
  *
  * The ring starts disabled, and belongs to the thread that enables it by its
  * first transfer.  A kernel that does not know all of this gets a plain ring.
@@ -49,8 +49,8 @@ of_aio(struct aio *aio)
 }
 
 /*
- * The ring belongs to this thread from now on.  (liburing 2.3 declares, but does
- * not export, io_uring_enable_rings().)
+ * The ring belongs to this thread from now on.  (liburing 2.3 declares, but
+ * does not export, io_uring_enable_rings().)
  */
 static void
 enable(struct aio_uring *u)

@@ -4,9 +4,9 @@
  * (floor 2)
  *
  * An aio belongs to one thread: only that thread may call any of these
- * functions on it, and done() is called by that thread, from aio_reap()
- * or aio_wait().  Behind it is an io_uring, or where that is not allowed a few threads with pread(2)
- * and pwrite(2); the same code above.
+ * functions on it, and done() is called by that thread, from aio_reap() or
+ * aio_wait().  Behind it is an io_uring, or where that is not allowed a few
+ * threads with pread(2) and pwrite(2); the same code above.
  */
 #ifndef SWAP_AIO_H
 #define SWAP_AIO_H

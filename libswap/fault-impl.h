@@ -68,7 +68,6 @@ struct fault_thread {
 	struct pagein	*pagein;	/* all, PAGEINS_MAX */
 	struct pagein	*free, *done;
 	_Atomic unsigned nasked;	/* in flight that a fault waits for */
-	uint64_t	 read_nsec;	/* how long these take, about */
 
 	/* See fault-pool.c. */
 	bool		 solo;		/* takes all faults, just now */
@@ -86,6 +85,9 @@ struct fault_thread {
 	unsigned	 misses;	/* nothing to read right after a wake */
 	unsigned	 burst;		/* faults in quick succession */
 	uint64_t	 last_nsec;	/* the last of them */
+	uint64_t	 spin_nsec;	/* how long reads took that were looked
+					   out for, about */
+	int		 spin_luck;	/* below 0: they took too long */
 };
 
 /* fault.c */

@@ -596,16 +596,6 @@ pagein_finish(struct pagein *p)
 	pagein_free(p);
 }
 
-/* About how long a read for a fault takes, from when it was heard of. */
-static void
-note_time(struct fault_thread *t, const struct pagein *p)
-{
-	uint64_t nsec = now_nsec() - p->f.since;
-
-	t->read_nsec += nsec / 8;
-	t->read_nsec -= t->read_nsec / 8;
-}
-
 static unsigned
 finish_done(struct fault_thread *t)
 {
@@ -614,10 +604,7 @@ finish_done(struct fault_thread *t)
 
 	while ((p = t->done) != NULL) {
 		t->done = p->next;
-		if (is_asked(p)) {
-			t->nasked--;
-			note_time(t, p);
-		}
+		t->nasked -= is_asked(p);
 		pagein_finish(p);
 		atomic_fetch_sub_explicit(&t->inflight, 1,
 					  memory_order_relaxed);

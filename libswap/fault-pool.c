@@ -63,7 +63,10 @@
 #define BURST_MIN	4u
 #define LOOK_EVERY	256u	/* faults between two looks for the core */
 #define MISSES_MAX	4u
-#define SPIN_NSEC	150000u	/* reads that take longer are slept for */
+#define SPIN_MIN	20000u	/* nsec */
+#define SPIN_MAX	200000u	/* reads that take longer are slept for */
+#define LUCK_MAX	8
+#define LUCK_LOST	3	/* by one that took longer */
 #define TICK_USEC	3000u	/* between two looks of the watcher */
 #define TICKS_IDLE	10u	/* of these in vain, and it sleeps */
 #define HOLD_MIN	UINT64_C(100000000) /* nsec of CROWD after a takeover */
@@ -490,19 +493,42 @@ next_region(struct fault_thread *t, int timeout)
 
 /* ----------------------------------------------------------------- the loop */
 
-/* Look for the end of a read for as long as it should take, twice. */
+/*
+ * Look for the end of a read for as long as it should take, twice.  What is
+ * learnt is learnt here: a read that is slept for takes longer, for that.
+ */
 static bool
 spin(struct fault_thread *t)
 {
-	uint64_t until = now_nsec() + 2 * t->read_nsec;
+	uint64_t start = now_nsec(), now;
+	uint64_t most = min_u64(2 * t->spin_nsec + SPIN_MIN, SPIN_MAX);
 	bool ended;
 
 	become_idle(t);
 	do {
 		ended = is_readable(aio_fd(t->aio));
-	} while (!ended && now_nsec() < until);
+		now = now_nsec();
+	} while (!ended && now - start < most);
 	become_normal(t);
+	if (ended) {
+		t->spin_nsec += (now - start) / 8;
+		t->spin_nsec -= t->spin_nsec / 8;
+		t->spin_luck += t->spin_luck < LUCK_MAX;
+	} else {
+		/* It may be that reads take longer now. */
+		t->spin_nsec = most;
+		t->spin_luck -= LUCK_LOST;
+	}
 	return ended;
+}
+
+/* Is it worth while?  When it was not, it is tried again some reads later. */
+static bool
+may_spin(struct fault_thread *t)
+{
+	if (!t->solo || t->cpu < 0 || t->nasked == 0 || t->burst < BURST_MIN)
+		return false;
+	return t->spin_luck >= 0 || ++t->spin_luck >= 0;
 }
 
 /*
@@ -518,8 +544,7 @@ wait_for_reads(struct fault_thread *t)
 		{ .fd = pool->regions->epoll, .events = POLLIN },
 	};
 
-	if (t->solo && t->cpu >= 0 && t->nasked > 0 &&
-	    t->burst >= BURST_MIN && t->read_nsec < SPIN_NSEC && spin(t))
+	if (may_spin(t) && spin(t))
 		return;
 	if (atomic_fetch_add(&pool->listeners, 1) == 0 || t->solo) {
 		poll(p, 2, -1);

@@ -32,6 +32,9 @@
 #include "space-impl.h"
 #include "util.h"
 
+/* Blocks that a device may be behind the others of its priority. */
+#define LAG_MAX		SWAP_CLUSTER_MAX
+
 /* Bits of news. */
 #define NEWS_REFILLED	(1u << 0)	/* space after being full */
 #define NEWS_ROOM	(1u << 1)	/* above the high-water mark */
@@ -355,7 +358,8 @@ robin_start(const struct space *s, unsigned from, unsigned to)
 
 /*
  * Devices [from, to) have one priority: of those that have the longest run, up
- * to @want, the first in turn.  *ret_n is how long it is.  NULL: all full.
+ * to @want, the one that was given the least, or else the first in turn.
+ * *ret_n is how long it is.  NULL: all full.
  */
 static struct space_dev *
 class_best(const struct space *s, unsigned from, unsigned to, unsigned want,
@@ -364,18 +368,39 @@ class_best(const struct space *s, unsigned from, unsigned to, unsigned want,
 	unsigned start = robin_start(s, from, to), best = 0;
 	struct space_dev *found = NULL;
 
-	for (unsigned k = 0; k < to - from && best < want; k++) {
+	for (unsigned k = 0; k < to - from; k++) {
 		unsigned i = from + (start - from + k) % (to - from);
 		struct space_dev *dev = s->dev[i];
-		unsigned longest = blist_longest(dev->blist);
+		unsigned n = (unsigned)min_u64(blist_longest(dev->blist), want);
 
-		if (longest > best && space_dev_serves(dev)) {
-			best = longest < want ? longest : want;
+		if (n == 0 || !space_dev_serves(dev))
+			continue;
+		if (n > best || (n == best && dev->given < found->given)) {
+			best = n;
 			found = dev;
 		}
 	}
 	*ret_n = best;
 	return found;
+}
+
+/*
+ * Runs have many lengths, so taking turns alone would not share the load.  Who
+ * had no room for a while does not get all of it back: that would drive one
+ * device where several could work.
+ */
+static void
+note_given(struct space *s, unsigned from, unsigned to, struct space_dev *dev,
+	   unsigned n)
+{
+	uint64_t most = 0;
+
+	dev->given += n;
+	for (unsigned i = from; i < to; i++)
+		most = max_u64(most, s->dev[i]->given);
+	for (unsigned i = from; i < to; i++)
+		if (s->dev[i]->given + LAG_MAX < most)
+			s->dev[i]->given = most - LAG_MAX;
 }
 
 /*
@@ -400,6 +425,7 @@ find_run(struct space *s, unsigned want, uint64_t *ret_block, unsigned *ret_n)
 			continue;
 		*ret_block = blist_alloc(dev->blist, n, n, ret_n);
 		assert(*ret_block != BLIST_NONE);
+		note_given(s, from, to, dev, *ret_n);
 		return dev;
 	}
 	return NULL;

@@ -21,6 +21,7 @@ struct space_dev {
 	uint64_t	 first, end;	/* addresses, constant */
 	uint64_t	 label;		/* blocks kept for a label */
 	uint64_t	 used, bad;	/* (l) */
+	uint64_t	 given;		/* (l) blocks, to share the load */
 	struct blist	*held;		/* (l) held back, to be discarded; NULL:
 					   it does not discard (constant) */
 	uint64_t	 discard_first;	/* (l) being discarded, of the device */

@@ -389,7 +389,8 @@ close_check(struct space *s, struct space_dev *dev, const char *spec,
 		"%s: %s %s, and only %s fit in free RAM and the other "
 		"devices; attach another device or raise the RAM budget first",
 		spec, also == 0 ? "holds" :
-		"together with what is being turned off already it holds", format_size(need * page_bytes(), holds, sizeof(holds)),
+		"together with what is being turned off already it holds",
+		format_size(need * page_bytes(), holds, sizeof(holds)),
 		format_size((spare_pages + others) * page_bytes(), fits,
 			    sizeof(fits)));
 }

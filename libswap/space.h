@@ -136,12 +136,12 @@ bool space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
 		     uint64_t *ret_end);
 
 /*
- * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of the
- * highest priority that have room are walked round-robin (FreeBSD
- * swp_pager_getswapspace).  Where none of them has a run that long, FreeBSD
- * halves the wish and walks again; here the first one with the longest run is
- * taken.  SPACE_NONE: nothing is free that is not set aside, said once in the
- * log.  O(devices), and one blist_alloc().
+ * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of
+ * the highest priority that have room are walked round-robin (FreeBSD
+ * swp_pager_getswapspace), so that they get equally many.  Where none of them has a run that long, FreeBSD
+ * halves the wish and walks again; here the first one with the longest run
+ * is taken.  SPACE_NONE: nothing is free that is not set aside, said once in
+ * the log.  O(devices), and one blist_alloc().
  */
 uint64_t space_alloc(struct space *s, unsigned want, unsigned *ret_n);
 
@@ -162,10 +162,11 @@ uint64_t space_alloc_reserved(struct space *s, unsigned want,
 			      unsigned *ret_n);
 
 /*
- * Free blocks, all of one device, which nobody reads or writes any more.  Does not wait for the lock: while somebody
- * else has it, the range is noted down and freed by the next who has it
- * (FreeBSD swap_pager_unswapped: free_deferred, free_completed).  Only when
- * SPACE_LATE_MAX ranges are noted down already does it wait.
+ * Free blocks, all of one device, which nobody reads or writes any more.  Does
+ * not wait for the lock: while somebody else has it, the range is noted down
+ * and freed by the next who has it (FreeBSD swap_pager_unswapped:
+ * free_deferred, free_completed).  Only when SPACE_LATE_MAX ranges are noted
+ * down already does it wait.
  *
  * Blocks that are not in use are refused, with a message in the log.
  */

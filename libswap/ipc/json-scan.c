@@ -16,7 +16,7 @@
  *    ever, only slower.
  * 3. Nothing is read behind the NUL that ends the text, whatever it is.
  *
- * About 1 us for an object.
+ * About half a microsecond for an object; ten with jansson.
  */
 #include "json-impl.h"
 

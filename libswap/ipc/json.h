@@ -68,7 +68,7 @@ int json_to_stats(const json_t *json, struct swap_stats *ret_stats)
  * @len  the length of the text, which ends with a NUL; and what is left
  *
  * false: there are none, or not in that form, or memory is short; the text is
- * as it was, and json_to_stats() has to read it all.  About 1 us an object.
+ * as it was, and json_to_stats() has to read it all.  About 0.5 us an object.
  */
 bool json_take_objects(char *text, size_t *len,
 		       struct swap_object_stats **ret_objects, size_t *ret_n)

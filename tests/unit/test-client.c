@@ -5,14 +5,19 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/frame.h"
+#include "ipc/json.h"
 #include "server-fixture.h"
 
 /* ----------------------------------------------------------------- memory */
@@ -628,6 +633,179 @@ what_lies_where(void **state)
 	swap_client_close(client);
 }
 
+/* ------------------------------------------------------------- snapshots */
+
+/*
+ * Something that listens like a swapd, and answers with what it was given:
+ * one text for each call, and the next one at once where it continues.
+ */
+struct impostor {
+	struct sockaddr_un address;
+	int		 fd;
+	const char	*answers[8];
+	pthread_t	 thread;
+};
+
+static void *
+impostor_run(void *arg)
+{
+	struct impostor *im = arg;
+	struct frame frame;
+	bool more = false;
+
+	if (frame_init(&frame, accept(im->fd, NULL, NULL),
+		       FRAME_SERVER_MAX) < 0)
+		return NULL;
+	for (size_t i = 0; im->answers[i] != NULL; i++) {
+		if (!more && frame_read(&frame, -1) < 0)
+			break;
+		if (frame_send(&frame, im->answers[i], NULL, 0, -1) < 0)
+			break;
+		more = strstr(im->answers[i], "\"continues\":true") != NULL;
+	}
+	frame_close(&frame);
+	return NULL;
+}
+
+static struct swap_client *
+impostor_start(struct impostor *im, const char *dir)
+{
+	struct swap_error error = { 0 };
+	struct swap_client *client;
+
+	im->address.sun_family = AF_UNIX;
+	snprintf(im->address.sun_path, sizeof(im->address.sun_path),
+		 "%s/impostor", dir);
+	im->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(im->fd >= 0);
+	assert_int_equal(bind(im->fd, (void *)&im->address,
+			      sizeof(im->address)), 0);
+	assert_int_equal(listen(im->fd, 1), 0);
+	im->answers[0] = "{\"parameters\":{\"protocol\":1}}";
+	assert_int_equal(pthread_create(&im->thread, NULL, impostor_run, im),
+			 0);
+	if (swap_client_connect(im->address.sun_path, &client, &error) < 0)
+		fail_msg("%s", error.message);
+	return client;
+}
+
+static void
+impostor_end(struct impostor *im, struct swap_client *client)
+{
+	swap_client_close(client);
+	pthread_join(im->thread, NULL);
+	close(im->fd);
+	unlink(im->address.sun_path);
+}
+
+/* A reply with @n objects; @end is what follows the snapshot. */
+static void
+status_reply(struct text *t, size_t n, const char *start, const char *end)
+{
+	struct swap_object_stats objects[3] = { 0 };
+	const struct swap_stats stats = {
+		.objects = objects, .nobjects = n, .resident_bytes = n,
+	};
+
+	for (size_t i = 0; i < n; i++) {
+		objects[i].id = i + 1;
+		objects[i].pid = -1;
+		objects[i].flags = SWAP_OBJECT_EXACT;
+		strcpy(objects[i].name, "\"n\" \xc3\xa9");
+	}
+	text_string(t, start);
+	text_string(t, "\"parameters\":{\"snapshot\":");
+	json_write_stats(t, &stats, NULL, NULL);
+	text_string(t, end);
+	assert_int_equal(text_end(t), 0);
+}
+
+static void
+snapshot_has(struct swap_client *client, size_t n)
+{
+	struct swap_error error = { 0 };
+	struct swap_stats stats;
+
+	if (swap_client_stats(client, &stats, &error) < 0)
+		fail_msg("%s", error.message);
+	assert_int_equal(stats.nobjects, n);
+	assert_int_equal(stats.resident_bytes, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(stats.objects[i].id, i + 1);
+		assert_int_equal(stats.objects[i].pid, -1);
+		assert_int_equal(stats.objects[i].flags, SWAP_OBJECT_EXACT);
+		assert_string_equal(stats.objects[i].name, "\"n\" \xc3\xa9");
+	}
+	swap_stats_clear(&stats);
+}
+
+static void
+snapshots(void **state)
+{
+	struct fixture *f = *state;
+	struct text some = { 0 }, none = { 0 }, more = { 0 };
+	struct impostor im = { 0 };
+	struct swap_client *client;
+
+	status_reply(&some, 3, "{", "}}");
+	status_reply(&none, 0, "{", "}}");
+	status_reply(&more, 2, "{\"continues\":true,", "}}");
+	im.answers[1] = some.buf;
+	im.answers[2] = none.buf;
+	/* Nobody asked for more than one; the last one counts. */
+	im.answers[3] = more.buf;
+	im.answers[4] = none.buf;
+	im.answers[5] = more.buf;
+	im.answers[6] = some.buf;
+	client = impostor_start(&im, f->dir);
+	snapshot_has(client, 3);
+	snapshot_has(client, 0);
+	snapshot_has(client, 0);
+	snapshot_has(client, 3);
+	impostor_end(&im, client);
+	text_clear(&some);
+	text_clear(&none);
+	text_clear(&more);
+}
+
+/* What is wrong is among the objects, or behind them. */
+static void
+snapshots_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct text whole = { 0 }, wrong = { 0 }, object = { 0 }, cut = { 0 };
+	struct impostor im = { 0 };
+	struct swap_error error = { 0 };
+	struct swap_client *client;
+	struct swap_stats stats;
+
+	status_reply(&whole, 3, "{", "}}");
+	status_reply(&wrong, 3, "{", "}}");
+	memcpy(strstr(wrong.buf, "\"users\""), "\"Users\"", 7);
+	status_reply(&object, 3, "{", "}}");
+	memcpy(strstr(object.buf, "\"exact\":true"), "\"exact\":1234", 12);
+	status_reply(&cut, 3, "{", "}");
+	im.answers[1] = wrong.buf;
+	im.answers[2] = object.buf;
+	im.answers[3] = whole.buf;
+	im.answers[4] = cut.buf;
+	client = impostor_start(&im, f->dir);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(swap_client_stats(client, &stats, &error),
+				 -EPROTO);
+		assert_non_null(strstr(error.message,
+				       "the snapshot of the swapd"));
+	}
+	snapshot_has(client, 3);
+	assert_int_equal(swap_client_stats(client, &stats, &error), -EPROTO);
+	assert_non_null(strstr(error.message, "the answer of the swapd"));
+	impostor_end(&im, client);
+	text_clear(&whole);
+	text_clear(&wrong);
+	text_clear(&object);
+	text_clear(&cut);
+}
+
 int
 main(void)
 {
@@ -649,6 +827,8 @@ main(void)
 		TEST(writable_regions),
 		TEST(tunables_and_maps),
 		TEST(what_lies_where),
+		TEST(snapshots),
+		TEST(snapshots_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

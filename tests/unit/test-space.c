@@ -1254,6 +1254,7 @@ struct model_dev {
 	uint64_t	n;		/* blocks behind the label */
 	int		priority;
 	bool		attached, closing, gone;
+	uint64_t	given;		/* blocks, to share the load */
 	uint8_t		state[MODEL_BLOCKS];
 	struct device	*device;
 	struct space_dev *dev;
@@ -1354,7 +1355,10 @@ model_settle(struct model *m)
 	}
 }
 
-/* Which device has the longest run up to @want, and is first in turn? */
+/*
+ * Which device has the longest run up to @want, was given least, and is first
+ * in turn?
+ */
 static int
 model_choose(const struct model *m, uint64_t want, uint64_t *ret_n)
 {
@@ -1372,19 +1376,37 @@ model_choose(const struct model *m, uint64_t want, uint64_t *ret_n)
 		for (unsigned k = 0; k < to - from; k++) {
 			unsigned at = from + (start - from + k) % (to - from);
 			const struct model_dev *d = &m->dev[m->order[at]];
-			uint64_t run = 0;
+			uint64_t run = 0, best = 0;
 
 			for (uint64_t i = 0; i < d->n; i++) {
 				run = d->state[i] == FREE ? run + 1 : 0;
-				if (!model_serves(d) ||
-				    min_u64(run, want) <= *ret_n)
-					continue;
-				*ret_n = min_u64(run, want);
-				found = (int)m->order[at];
+				best = max_u64(best, min_u64(run, want));
 			}
+			if (!model_serves(d) || best < *ret_n || best == 0 ||
+			    (found >= 0 && best == *ret_n &&
+			     d->given >= m->dev[found].given))
+				continue;
+			*ret_n = best;
+			found = (int)m->order[at];
 		}
 	}
 	return found;
+}
+
+/* Equals are given equally much, and nobody is far behind. */
+static void
+model_given(struct model *m, struct model_dev *d, uint64_t n)
+{
+	uint64_t most = 0;
+
+	d->given += n;
+	for (unsigned i = 0; i < MODEL_DEVICES; i++)
+		if (m->dev[i].attached && m->dev[i].priority == d->priority)
+			most = max_u64(most, m->dev[i].given);
+	for (unsigned i = 0; i < MODEL_DEVICES; i++)
+		if (m->dev[i].attached && m->dev[i].priority == d->priority)
+			m->dev[i].given = max_u64(m->dev[i].given, most < 64 ?
+						  0 : most - 64);
 }
 
 static void
@@ -1419,6 +1441,7 @@ model_alloc(struct model *m, bool reserved)
 		d->state[block + k] = USED;
 	}
 	m->last = i;
+	model_given(m, d, n);
 	if (reserved)
 		m->reserved -= n;
 	model_settle(m);
@@ -1537,6 +1560,7 @@ model_attach(struct model *m, unsigned i)
 	d->dev = dev_named(m->f, d->name);
 	d->attached = true;
 	d->closing = d->gone = false;
+	d->given = 0;
 	memset(d->state, FREE, d->n);
 	for (; at > 0 &&
 	     m->dev[m->order[at - 1]].priority < d->priority; at--)
