@@ -40,7 +40,8 @@ make_room(struct text *t, size_t n)
 void
 text_put(struct text *t, const char *bytes, size_t n)
 {
-	if (t->cap - t->len < n && !make_room(t, n))
+	/* An empty text has no buffer to copy nothing into. */
+	if (n == 0 || (t->cap - t->len < n && !make_room(t, n)))
 		return;
 	memcpy(t->buf + t->len, bytes, n);
 	t->len += n;
