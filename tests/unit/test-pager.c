@@ -101,8 +101,10 @@ test_devices(void **state)
 	} while (stats.swap_used_bytes != used);
 	assert_true(stats.counters.pagein_pages > 2 * stats.counters.pageins);
 	/* Some that were read are clean. */
+	object_lock(a.object);
 	while (clean > 0 && page_state(a.object, clean) != PAGE_CLEAN)
 		clean--;
+	object_unlock(a.object);
 	assert_true(in_ram(a.object, clean));
 	a.mem[clean * WORDS]++;
 	assert_int_equal(totals_of(env).swap_used_bytes, used - PAGE);
