@@ -218,7 +218,7 @@ must_be_dirty(const struct swap_object *object, uint64_t block)
 	struct space *space = &object->core->space;
 
 	return object_blocks_tight(object) ||
-	       space_is_closing(space, block) || space_is_tight(space);
+	       space_is_leaving(space, block) || space_is_tight(space);
 }
 
 /*
@@ -768,7 +768,7 @@ ahead_once(struct fault *f, int64_t step, uint64_t page, uint64_t n)
 	pages = (uint64_t)__builtin_popcountll(p->owned);
 	block = swapmap_get(f->object->map, p->page);
 	p->mem = NULL;
-	if (!space_is_closing(&f->core->space, block))
+	if (!space_is_leaving(&f->core->space, block))
 		take_frames(p);
 	if (p->mem == NULL) {
 		object_unlock(f->object);

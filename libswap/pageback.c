@@ -152,7 +152,7 @@ may_be_clean(struct pageback *pb, struct swap_object *object,
 	object_lock(object);
 	tight = object_blocks_tight(object);
 	object_unlock(object);
-	return pb->clean && !tight && !space_is_closing(space, block) &&
+	return pb->clean && !tight && !space_is_leaving(space, block) &&
 	       !space_is_tight(space) &&
 	       regions_protect(set, NULL, b->first, b->n) == 0;
 }

@@ -207,14 +207,17 @@ record(struct run *run, uint64_t i)
 	const struct victim *victim = &run->victim[i];
 	uint64_t page = run->page + i;
 	bool wanted = (object->page[page] & PAGE_WANTED) != 0;
+	struct space *space = &run->po->core->space;
 
-	if (run->kind != WRITTEN)
-		return !wanted && (run->kind == CLEAN || !object->dead);
+	if (run->kind == ZEROS)
+		return !wanted && !object->dead;
+	if (run->kind == CLEAN)
+		return !wanted && !space_is_gone(space, victim->block);
 	if (victim->block == PAGEIO_UNRESERVED)
 		object_lose_reservation(object, page);
 	if (victim->block >= PAGEIO_UNRESERVED)
 		return false;
-	if (!object->dead && !wanted &&
+	if (!object->dead && !wanted && !space_is_gone(space, victim->block) &&
 	    object_enter_block(object, page, victim->block,
 			       victim->reserved) == 0)
 		return true;

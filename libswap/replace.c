@@ -259,16 +259,26 @@ give_chance(struct search *s, struct swap_object *object, uint64_t page,
 	return true;
 }
 
-/* Object locked.  The block of a clean page; else SPACE_NONE. */
+/*
+ * Object locked.  The block of a clean page; else SPACE_NONE.  Where its device
+ * has gone the page in RAM is all there is, and counts as dirty from now on.
+ */
 static uint64_t
-clean_block(const struct swap_object *object, uint64_t page)
+clean_block(struct swap_object *object, uint64_t page)
 {
 	uint64_t block;
 
 	if (page_state(object, page) != PAGE_CLEAN)
 		return SPACE_NONE;
 	block = swapmap_get(object->map, page);
-	return block <= SWAPMAP_BLOCK_MAX ? block : SPACE_NONE;
+	if (block > SWAPMAP_BLOCK_MAX)
+		return SPACE_NONE;
+	if (page_is_busy(object, page) ||
+	    !space_is_gone(&object->core->space, block))
+		return block;
+	object_free_blocks(object, page, 1);
+	object_set_state(object, page, PAGE_DIRTY);
+	return SPACE_NONE;
 }
 
 /* Object locked.  It may not go now, and is looked at again. */

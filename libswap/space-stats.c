@@ -11,17 +11,30 @@
 
 #include "util.h"
 
-bool
-space_is_closing(struct space *s, uint64_t block)
+static bool
+has_flags(struct space *s, uint64_t block, unsigned flags)
 {
 	struct space_dev *dev;
 	bool result;
 
 	space_enter(s);
 	dev = space_dev_of(s, block);
-	result = dev != NULL && space_dev_closing(dev);
+	result = dev != NULL && (dev->flags & flags) != 0;
 	space_leave(s);
 	return result;
+}
+
+bool
+space_is_leaving(struct space *s, uint64_t block)
+{
+	return has_flags(s, block, SWAP_DEVICE_CLOSING | SWAP_DEVICE_GONE);
+}
+
+bool
+space_is_gone(struct space *s, uint64_t block)
+{
+	return atomic_load_explicit(&s->ngone, memory_order_relaxed) > 0 &&
+	       has_flags(s, block, SWAP_DEVICE_GONE);
 }
 
 bool

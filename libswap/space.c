@@ -121,6 +121,8 @@ leave_service(struct space *s, struct space_dev *dev, unsigned why)
 		s->total -= space_dev_usable(dev);
 		s->avail -= nfree(dev);
 	}
+	if ((why & ~dev->flags & SWAP_DEVICE_GONE) != 0)
+		atomic_fetch_add(&s->ngone, 1);
 	dev->flags |= why;
 	space_size_check(s);
 }
@@ -444,6 +446,8 @@ space_close_finish(struct space *s, struct space_dev *dev)
 		(s->ndev - i) * sizeof(s->dev[0]));
 	if (s->last == dev)
 		s->last = NULL;
+	if ((dev->flags & SWAP_DEVICE_GONE) != 0)
+		atomic_fetch_sub(&s->ngone, 1);
 	atomic_store(&dev->record->in_use, 0);
 	if (s->ndev == 0) {
 		s->full = s->almost_full = true;

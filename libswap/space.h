@@ -67,6 +67,7 @@ struct space {
 	struct space_dev *last;		/* (l) round-robin: used last */
 	uint64_t	 total;		/* (l) blocks of devices in service */
 	uint64_t	 avail;		/* (l) free ones of these */
+	_Atomic unsigned ngone;		/* (l) devices; read without it */
 	bool		 almost_full;	/* (l) */
 	bool		 full;		/* (l) an allocation has failed */
 	bool		 warned;	/* (l) said so, until space is back */
@@ -193,8 +194,10 @@ void space_start(struct space *s, struct aio *aio, struct device_io *io);
  */
 void space_watch(struct space *s);
 
-/* Is the block on a device that is closing? */
-bool space_is_closing(struct space *s, uint64_t block);
+/* Is the block on a device that is closing, or has gone? */
+bool space_is_leaving(struct space *s, uint64_t block);
+/* Has its device gone?  Costs no lock while none has. */
+bool space_is_gone(struct space *s, uint64_t block);
 /* Is there so little left that blocks of clean pages should be given back? */
 bool space_is_tight(struct space *s);
 bool space_is_full(struct space *s);

@@ -252,6 +252,49 @@ test_device_gone(void **state)
 	env_end(env);
 }
 
+/*
+ * A clean page whose device has gone is the only copy there is: page-out writes
+ * it to another device instead of dropping it.
+ */
+static void
+test_device_gone_clean(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	static bool stays[1024];
+	uint64_t nclean = 0;
+	struct area a, b;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	check_pages(&a, 0, 128, 1);
+	object_lock(a.object);
+	for (uint64_t i = 0; i < 128; i++)
+		nclean += page_state(a.object, i) == PAGE_CLEAN;
+	object_unlock(a.object);
+	assert_in_range(nclean, 32, 128);
+	fault.vanish = true;
+	for (uint64_t i = 512; i < 1024 && fault.vanish; i++)
+		(void)gives_bus(a.mem + i * WORDS, false);
+	assert_false(fault.vanish);
+	object_lock(a.object);
+	for (uint64_t i = 0; i < 1024; i++)
+		stays[i] = page_is_resident(a.object, i) &&
+			   !page_is_busy(a.object, i);
+	object_unlock(a.object);
+	must_attach(env, 1, 8 * MIB);
+	b = area_new(env, 1024, 0);
+	write_pages(&b, 0, 1024, 1);
+	for (uint64_t i = 0; i < 1024; i++)
+		if (stays[i])
+			check_pages(&a, i, 1, 1);
+	check_pages(&b, 0, 1024, 1);
+	area_end(&a);
+	area_end(&b);
+	env_end(env);
+}
+
 /* ------------------------------------------------------------------ detach */
 
 static int
@@ -1307,6 +1350,7 @@ main(int argc, char **argv)
 		TEST(read_error_old_kernel),
 		TEST(lost_and_released),
 		TEST(device_gone),
+		TEST(device_gone_clean),
 		TEST(detach),
 		TEST(detach_read_error),
 		TEST(detach_several),

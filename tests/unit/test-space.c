@@ -1857,7 +1857,7 @@ crowd_work(void *arg)
 		crowd_step(c, &h, next_random(&seed));
 		if (step % 256 == 255)
 			for (unsigned i = 0; i < 64; i++)
-				if (space_is_closing(&c->f->s, h.block[i]) &&
+				if (space_is_leaving(&c->f->s, h.block[i]) &&
 				    h.n[i] > 0)
 					crowd_give(c, &h, i, false);
 	}
