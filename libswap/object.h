@@ -133,6 +133,7 @@ struct counters {
 	_Atomic uint64_t readahead_pages, readahead_used, readahead_wasted;
 	_Atomic uint64_t cache_hits, refaults, pageout_fill, pagein_fill;
 	_Atomic uint64_t limit_waits, async_waits, slow_transfers;
+	_Atomic uint64_t copy_pages, copy_pushed_pages;
 };
 
 static inline void

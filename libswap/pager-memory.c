@@ -101,6 +101,15 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 		      source, ret_copy, error);
 }
 
+int
+swap_object_fork(struct swap_object *source, struct swap_object **ret_copy,
+		 struct swap_error *error)
+{
+	struct pager_owner owner = self();
+
+	return pager_object_copy(source, &owner, ret_copy, error);
+}
+
 void
 pager_object_cut(struct swap_object *copy)
 {

@@ -96,6 +96,12 @@ int client_copy_wait(struct swap_client *client, const char *token,
 		     uint64_t timeout_usec, bool *ret_cut);
 
 /*
+ * The child will not claim it after all, for instance because the fork has
+ * failed: it goes, unless it has been claimed.  0; -ENOENT there is no such token.
+ */
+int client_copy_drop(struct swap_client *client, const char *token);
+
+/*
  * After a handover, the descriptor of the object's memory, which is all there
  * and nobody pages any more; borrowed.  -1: it is paged, or the swapd went
  * without handing it over.  Waits a moment if the swapd has just gone.

@@ -713,6 +713,28 @@ method_wait(struct request *request)
 	return reply(request, json_pack("{s:b}", "cut", cut));
 }
 
+static int
+method_drop(struct request *request)
+{
+	const char *token = NULL;
+	const struct varlink_param table[] = {
+		{ "token", VARLINK_STRING, false, &token },
+	};
+	struct conn *conn = request->conn;
+	struct copy *copy;
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
+		return r;
+	copy = copy_of_parent(conn, token);
+	if (copy == NULL)
+		return reply_refused(request, -ENOENT, "this connection has "
+				     "made no copy with that token, or it has "
+				     "been dropped");
+	copy_detach_parent(conn, copy);
+	return reply(request, NULL);
+}
+
 /* -------------------------------------------------------------------- end */
 
 /* Some copy in which @conn has a part, on one of the two sides. */
@@ -762,5 +784,6 @@ const struct method memory_methods[] = {
 	{ "CopyObject", method_copy },
 	{ "ClaimCopy", method_claim },
 	{ "WaitCopy", method_wait },
+	{ "DropCopy", method_drop },
 	{ NULL, NULL },
 };
