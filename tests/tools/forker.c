@@ -268,6 +268,28 @@ many(void)
 	return 0;
 }
 
+/* A child and its child, until the end of standard input. */
+static int
+hold(void)
+{
+	pid_t pid;
+	int r;
+
+	fill(1);
+	pid = fork();
+	if (pid == 0)
+		pid = fork();
+	if (pid < 0)
+		return failed("fork");
+	/* Half of it becomes its own. */
+	for (size_t i = 0; i < image.n / 2; i++)
+		image.words[i] = word_of(1, i);
+	say("holding\n");
+	wait_for(STDIN_FILENO);
+	r = !verify("process", 1);
+	return r | !ended(0);
+}
+
 /* Children that execute a program at once; the parent writes on. */
 static int
 execs(void)
@@ -704,6 +726,7 @@ static const struct scenario {
 	{ "generations", generations },
 	{ "many", many },
 	{ "execs", execs },
+	{ "hold", hold },
 	{ "threads", threads },
 	{ "allocators", allocators },
 	{ "bare", bare },
