@@ -428,10 +428,15 @@ int swap_object_copy(struct swap_object *from, uint64_t from_offset,
  * writes there waits until the copies have it.  Those that the source has lost
  * are lost in the copy.
  *
- * The copy has one reference, no name, the flags and the limits of its source,
- * and belongs to the caller, who is charged for its size.  Errors: as
- * swap_object_create(); -ESHUTDOWN the pager has ended; what protecting memory
- * gives, with nothing changed.
+ * The copy has one reference, no name, the flags of its source but no limits,
+ * and belongs to the caller, who is charged for its size.  What the source keeps
+ * in RAM and swap space for copies when all its own references are gone costs its
+ * user nothing more.  Where a pager that is full lets programs fail
+ * (SWAP_PAGER_FULL_FAILS) a write in the source goes on, and the copy loses the
+ * page.
+ *
+ * Errors: as swap_object_create(); -ESHUTDOWN the pager has ended; what protecting
+ * memory gives, and the source goes on as before.
  */
 int swap_object_fork(struct swap_object *source, struct swap_object **ret_copy,
 		     struct swap_error *error);
@@ -463,7 +468,9 @@ int swap_region_unmap(struct swap_region *region);
 
 /*
  * Give pages up: they read as zeros from now on, in every mapping, and their
- * blocks are free.  Waits for paging of these pages in progress.
+ * blocks are free.  Waits for paging of these pages in progress, and until copies
+ * (swap_object_fork()) have those that they need.  -EBUSY one is wired; -ENOMEM
+ * no RAM became free for a copy: those before it are released.
  */
 int swap_region_release(struct swap_region *region, uint64_t offset,
 			uint64_t length);
