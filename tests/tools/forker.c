@@ -36,6 +36,8 @@
 #define DEPTH		5u
 #define CHILDREN	100u
 #define FORKS		20u
+/* Some pages are enough, where there are many children. */
+#define MANY_STEP	(32u * 512)
 #define WRITERS		3u
 #define COROUTINE_BYTES	((size_t)1 << 20)
 
@@ -106,8 +108,14 @@ ended(int status)
 	int got;
 	bool good = true;
 
-	while (wait(&got) > 0)
-		good &= WIFEXITED(got) && WEXITSTATUS(got) == status;
+	while (wait(&got) > 0) {
+		if (WIFEXITED(got) && WEXITSTATUS(got) == status)
+			continue;
+		say("child bad: %s %d\n", WIFEXITED(got) ? "status"
+		    : "signal", WIFEXITED(got) ? WEXITSTATUS(got)
+		    : WTERMSIG(got));
+		good = false;
+	}
 	return good;
 }
 
@@ -246,7 +254,7 @@ many(void)
 	for (uint64_t i = 0; i < CHILDREN; i++) {
 		pid_t pid;
 
-		for (size_t k = 0; k < image.n; k += 512)
+		for (size_t k = 0; k < image.n; k += MANY_STEP)
 			image.words[k] = word_of(i, k);
 		pid = fork();
 		if (pid < 0)
@@ -255,7 +263,7 @@ many(void)
 			continue;
 		close(go[1]);
 		wait_for(go[0]);
-		for (size_t k = 0; k < image.n; k += 512)
+		for (size_t k = 0; k < image.n; k += MANY_STEP)
 			if (image.words[k] != word_of(i, k))
 				return 1;
 		return 0;
@@ -303,12 +311,12 @@ execs(void)
 			execlp("true", "true", (char *)NULL);
 			_exit(127);
 		}
-		for (size_t k = 0; k < image.n; k += 512)
+		for (size_t k = 0; k < image.n; k += MANY_STEP)
 			image.words[k] = word_of(i, k);
 	}
 	if (!ended(0))
 		return 1;
-	for (size_t k = 0; k < image.n; k += 512)
+	for (size_t k = 0; k < image.n; k += MANY_STEP)
 		if (image.words[k] != word_of(CHILDREN - 1, k))
 			return 1;
 	say("parent ok\n");
