@@ -19,7 +19,8 @@
  *	    regions; if that fails it goes in dirty.
  *	F4  Every message that is read ends in exactly one of these: the page
  *	    is put in, poisoned, unprotected, marked wanted or its region
- *	    marked starved, or the thread is woken to fault again.  So where
+ *	    marked starved or stilled, or the thread is woken to fault again.
+ *	    So where
  *	    the kernel refuses a page nobody sleeps for ever.
  *	F5  A page is owned while its region gets the mark that gives SIGBUS.
  *	    Otherwise somebody could release it before, and never use it again.
@@ -497,6 +498,22 @@ changes_page(const struct fault *f)
 	       (f->protect && page_is_resident(f->object, f->page));
 }
 
+/* Object locked.  Does the fault have to wait?  See copy_still(). */
+static bool
+is_stilled(const struct fault *f)
+{
+	return swap_unlikely(f->object->still > 0) && changes_page(f) &&
+	       !page_is_busy(f->object, f->page);
+}
+
+/* Left unanswered.  Object locked; unlocks. */
+static void
+wait_still(struct fault *f)
+{
+	atomic_store(&f->region->stilled, true);
+	object_unlock(f->object);
+}
+
 /*
  * A copy, held, needs the page before it is changed.  0; 1: no RAM, and the
  * fault is answered; else what kept the copy from taking it.
@@ -671,8 +688,13 @@ fault_handle(struct fault *f)
 	}
 	/* From here to where the object is opened it stays locked. */
 	wait_forks(f);
-	if (swap_unlikely(object->copies != NULL) && !settle_copies(f))
+	if (swap_unlikely(object->copies != NULL) && !is_stilled(f) &&
+	    !settle_copies(f))
 		return;
+	if (is_stilled(f)) {
+		wait_still(f);
+		return;
+	}
 	if (page_is_busy(object, f->page)) {
 		fault_busy(f);
 		return;

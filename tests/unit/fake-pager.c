@@ -24,6 +24,7 @@ struct swap_object {
 	char		 name[SWAP_NAME_MAX + 1];
 	uint64_t	 size;
 	unsigned	 refs;
+	unsigned	 still;
 	int		 memfd;
 	bool		 noswap;
 };
@@ -149,6 +150,15 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 {
 	return pager_object_create(source->pager, owner, NULL, source->size, 0,
 				   ret_copy, error);
+}
+
+void
+pager_object_still(struct swap_object *object, bool still)
+{
+	if (still)
+		object->still++;
+	else
+		object->still--;
 }
 
 int
