@@ -436,7 +436,7 @@ test_get(void **state)
 	b = fork_of(&a);
 	fault.request = UFFDIO_WRITEPROTECT;
 	fault.request_errno = ENOMEM;
-	fault.request_times = 1;
+	fault.request_times = 1000000;
 	assert_int_equal(swap_object_get(a.object, 0, PAGE, 0, 0, NULL, NULL),
 			 -ENOMEM);
 	fault.request_times = 0;
