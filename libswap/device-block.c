@@ -212,6 +212,38 @@ const struct device_ops device_loop_ops = {
 	.discard = block_discard,
 };
 
+int
+device_loop_under(int fd, uint64_t *ret_start)
+{
+	char name[64], backing[4096];
+	struct device_identity identity;
+	struct loop_info64 info;
+	struct stat st;
+	int under;
+
+	if (loop_identify(fd, &identity) < 0 || identity.backing_rdev != 0 ||
+	    ioctl(fd, LOOP_GET_STATUS64, &info) < 0 ||
+	    (info.lo_flags & LO_FLAGS_DIRECT_IO) != 0)
+		return -1;
+	format_cut(name, sizeof(name), "/sys/dev/block/%u:%u/loop/backing_file",
+		   major(identity.rdev), minor(identity.rdev));
+	if (!sysfs_line(name, backing, sizeof(backing)))
+		return -1;
+	under = open(backing, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (under < 0)
+		return -1;
+	/* The path may be another file's by now. */
+	if (fstat(under, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_dev != identity.dev || st.st_ino != identity.ino) {
+		close(under);
+		return -1;
+	}
+	/* What is not there shall not be read twice. */
+	posix_fadvise(under, 0, 0, POSIX_FADV_RANDOM);
+	*ret_start = identity.start;
+	return under;
+}
+
 /*
  * Is the bound loop device @name over this file?  The path that sysfs shows
  * needs no privilege, but can be out of date; the device itself knows.

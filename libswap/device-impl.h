@@ -33,6 +33,9 @@ struct device {
 	int			 priority;	/* (c) */
 	bool			 created;	/* (c) the file is our making */
 	bool			 direct;	/* (c) O_DIRECT is on */
+	int			 under_fd;	/* (c) the file under a loop
+						   device; -1: not known */
+	uint64_t		 under_start;	/* (c) where in it block 0 is */
 	uint64_t		 nblocks;	/* (c) */
 	struct device_identity	 identity;	/* (c) */
 	struct device_counters	 counters;	/* (a) */
@@ -60,6 +63,13 @@ const struct device_ops *device_ops_of(int fd);
 /* -ENXIO empty or too small, -EFBIG, each with a sentence; else 0. */
 int device_check_size(const char *path, uint64_t bytes,
 		      struct swap_error *error);
+
+/*
+ * The file under a loop device, to read from what the page cache has of it; and
+ * where in it the device begins.  A descriptor, or -1: there is no such file, or
+ * it cannot be opened, or the device does not go through the page cache.
+ */
+int device_loop_under(int fd, uint64_t *ret_start);
 
 /*
  * The bound loop device that has the file of @dev and @ino under it: its name
