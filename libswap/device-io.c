@@ -17,6 +17,10 @@
  * failure of one write may be told to several; none is told less than the
  * truth.
  *
+ * A loop device over a file that is cached is the exception for reads: what the
+ * page cache has of that file is copied from there, without waiting.  Nothing
+ * comes into the page cache by that.
+ *
  * Discarding tells a block device that what some blocks hold is not needed any
  * more.  A flash disk then has less to move about, and a loop device makes
  * holes in the file under it.  A regular file could be given holes too, but a
@@ -25,13 +29,12 @@
  * left alone; for a loop device whoever asks for it has decided.
  *
  * Costs: one mutex taken twice, two readings of the clock and one system call a
- * transfer.  No allocation.
+ * transfer (a loop device: two to read).  No allocation.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "device-impl.h"
@@ -226,17 +229,13 @@ write_blocks(struct device *device, const void *buf, size_t len, off_t offset)
 /*
  * A loop device reads its file through the page cache, by a thread of the
  * kernel, and waking that costs more than the copying.  What is in the page cache
- * is taken from there at once, with the file's own descriptor.  True: all of it.
+ * is taken from there at once, with the file's own descriptor.
  */
 static bool
-read_under(struct device *device, void *buf, size_t len, off_t offset)
+read_under(const struct device *device, void *buf, size_t len, off_t offset)
 {
-	struct iovec iov = { .iov_base = buf, .iov_len = len };
-
 	return device->under_fd >= 0 &&
-	       preadv2(device->under_fd, &iov, 1,
-		       offset + (off_t)device->under_start,
-		       RWF_NOWAIT) == (ssize_t)len;
+	       device_loop_read(device, buf, len, offset);
 }
 
 /* The first block that may be read or written: a write respects the label. */

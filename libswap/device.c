@@ -352,8 +352,7 @@ device_examine(struct device *device, unsigned flags, struct swap_error *error)
 		return rc;
 	choose_discard(device, flags);
 	if (device->ops == &device_loop_ops && device->direct)
-		device->under_fd = device_loop_under(device->fd,
-						     &device->under_start);
+		device->under_fd = device_loop_under(device->fd);
 	return 0;
 }
 
