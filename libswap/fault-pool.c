@@ -449,6 +449,9 @@ serve(struct fault_thread *t)
 		uint64_t now = now_nsec();
 
 		n = (unsigned)((size_t)got / sizeof(msg[0]));
+		/* That was all; what comes later is another edge. */
+		if (n < MESSAGES_MAX)
+			t->key = 0;
 		for (unsigned i = 0; i < n; i++)
 			answer(t, region, &msg[i], now);
 	}
