@@ -65,6 +65,7 @@ struct fault_thread {
 	char		*spare;		/* one page, for when the cache has no
 					   frame */
 	bool		 spare_used;
+	char		*copied;	/* COPY_PAGES_MAX, once they are needed */
 	struct pagein	*pagein;	/* all, PAGEINS_MAX */
 	struct pagein	*free, *done;
 	_Atomic unsigned nasked;	/* in flight that a fault waits for */

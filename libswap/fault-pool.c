@@ -53,6 +53,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "pageio.h"
 #include "threads.h"
 #include "uffd.h"
@@ -651,6 +652,7 @@ thread_free(struct fault_thread *t)
 	if (t->aio != NULL)
 		aio_destroy(t->aio);
 	pageio_buffer_free(t->spare, 1);
+	pageio_buffer_free(t->copied, COPY_PAGES_MAX);
 	free(t->pagein);
 }
 
