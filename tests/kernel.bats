@@ -541,6 +541,33 @@ if not eval("(" + sys.argv[1] + ")"):
 	tell one verify
 }
 
+@test "an interrupt that comes too late is not said to have stopped it" {
+	require_groups
+	swap_on 300M
+	start one 200M random
+	push
+	# swapoff(2) looks for signals between two processes: this is one.
+	python3 - "$swap" <<-'EOF'
+	import os, signal, subprocess, sys, time
+	def plain():
+	    signal.signal(signal.SIGINT, signal.SIG_DFL)
+	p = subprocess.Popen(["swapctl", "-p", "kernel", "off", "--plain",
+	                      sys.argv[1]], stdout=subprocess.PIPE,
+	                     stderr=subprocess.PIPE, text=True,
+	                     preexec_fn=plain)
+	children = f"/proc/{p.pid}/task/{p.pid}/children"
+	end = time.monotonic() + 20
+	while p.poll() is None and not open(children).read():
+	    assert time.monotonic() < end
+	p.send_signal(signal.SIGINT)
+	out, err = p.communicate()
+	on = any(line.split()[0] == sys.argv[1] for line in open("/proc/swaps"))
+	assert p.returncode == on, (p.returncode, on, out, err)
+	assert ("stopped" in err) == on and ("is off;" in out) != on, (out, err)
+	EOF
+	tell one verify
+}
+
 @test "what does not fit into a memory group's limit is refused" {
 	require_groups
 	[ -e "/sys/fs/cgroup/memory/swkt-$group" ] ||

@@ -269,7 +269,11 @@ off_report(struct off *off)
 	return off->options->progress(off->options->arg, &progress);
 }
 
-/* Wait for the child; -EINTR once the progress has had it killed. */
+/*
+ * Wait for the child; -EINTR once the progress has had it killed.  A signal
+ * ends swapoff(2) between two processes only, so that it may have succeeded
+ * nevertheless.
+ */
 static int
 child_wait(struct off *off, pid_t child, int *ret_status)
 {
@@ -295,6 +299,22 @@ child_wait(struct off *off, pid_t child, int *ret_status)
 	if (r < 0)
 		return -errno;
 	return stopped && WIFSIGNALED(*ret_status) ? -EINTR : 0;
+}
+
+/* If that cannot be told: so. */
+static bool
+is_still_on(const struct off *off)
+{
+	struct kernel_devices devices;
+	bool on = false;
+
+	if (kernel_devices_table(off->host, &devices) < 0)
+		return true;
+	for (size_t i = 0; i < devices.n; i++)
+		on = on || strcmp(devices.device[i].path,
+				  off->device->path) == 0;
+	kernel_devices_clear(&devices);
+	return on;
 }
 
 static int
@@ -335,6 +355,8 @@ off_swapoff(struct off *off, struct swap_error *error)
 	if (child == 0)
 		child_swapoff(path);
 	r = child_wait(off, child, &status);
+	if ((r == 0 || r == -EINTR) && WIFSIGNALED(status) && !is_still_on(off))
+		return 0;
 	if (r == -EINTR)
 		return error_set(error, r, "%s: stopped; it is in use as "
 				 "before, and what has come back stays", path);
