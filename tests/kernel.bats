@@ -639,6 +639,92 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	tell one verify
 }
 
+# -------------------------------------------------------------------- events
+
+has_line() { grep -q -- "$2" "$1"; }
+
+start_follow()	# FILE ARGS...
+{
+	swapctl -p kernel events --follow "${@:2}" >"$1" 2>"$1.err" 3>&- &
+	follow_pid=$!
+	register_pid $!
+}
+
+# The kinds of events of $swap in the lines of JSON in FILE.
+kinds() { grep -F "\"$swap\"" "$1" | sed 's/.*"kind":"\([^"]*\)".*/\1/'; }
+
+@test "events without --follow tell what is so, and that there is no history" {
+	swap_on 20M
+	run -0 --separate-stderr k events
+	assert_line --partial "device-on           $swap: is on, the kernel"
+	# shellcheck disable=SC2154
+	[[ $stderr == *"keeps no history"* ]]
+	run -0 --separate-stderr k events --json
+	assert_equal "$stderr" ""
+	"$SWAPKIT_SRC/tests/lib/check-export" --event '
+		[e["kind"] for e in a if e["device"] == argv[0]] ==
+			["device-on"] and
+		[e["number"] for e in a] == list(range(1, len(a) + 1))' \
+		"$swap" <<<"$output"
+	# There is none of it in a snapshot either.
+	k export | "$SWAPKIT_SRC/tests/lib/check-export" '"events" not in d'
+	run -0 as_nobody "$(command -v swapctl)" -p kernel events
+	assert_line --partial "$swap"
+}
+
+@test "events --follow tells of devices on, being turned off, stopped and off" {
+	require_groups
+	swap=$SWK_TMP/swap
+	start_follow lines --json
+	start_follow text
+	swap_on 300M
+	wait_until 10 has_line lines "\"device-on\".*\"$swap\""
+	wait_until 10 has_line text "device-on .*$swap: is on: file of"
+	# A signal ends swapoff(2) between two processes.
+	for name in a b c d e f; do
+		start $name 40M random
+	done
+	push
+	for _ in $(seq 5); do
+		swapoff "$swap" 2>/dev/null &
+		off=$!
+		wait_until 10 has_line lines "off-started\|device-off\""
+		kill -KILL "$off" || true
+		wait "$off" || true
+		! is_swap "$swap" || break
+		# It was over before it was seen, or before it could end.
+		: >lines
+		k on --priority 32767 "$swap"
+		wait_until 10 has_line lines '"device-on"'
+		push
+	done
+	is_swap "$swap" || skip "swapoff is too fast here"
+	wait_until 10 has_line lines device-off-stopped
+	k off "$swap"
+	wait_until 10 has_line lines '"device-off"'
+	run kinds lines
+	assert_line --index 0 device-on
+	assert_line --index 1 device-off-started
+	assert_line --index 2 device-off-stopped
+	assert_equal "${lines[${#lines[@]} - 1]}" device-off
+	wait_until 10 has_line text "device-off  .*$swap: is turned off"
+	"$SWAPKIT_SRC/tests/lib/check-export" --event \
+		'[e["number"] for e in a] == list(range(1, len(a) + 1))' <lines
+	tell a verify
+}
+
+@test "events --follow ends when nobody reads it any more" {
+	mkfifo pipe
+	swapctl -p kernel events --follow >pipe 3>&- &
+	follow_pid=$!
+	register_pid $!
+	exec {fd}<pipe
+	run ! process_ended "$follow_pid"
+	exec {fd}<&-
+	wait_until 10 process_ended "$follow_pid"
+	run -0 wait "$follow_pid"
+}
+
 @test "list and swaptop know the kernel's swap" {
 	swap_on 40M
 	run -0 k list
