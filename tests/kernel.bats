@@ -299,6 +299,18 @@ if not eval("(" + sys.argv[1] + ")"):
 	k off c
 }
 
+@test "libmount is there for -a alone: off is not to wait for it" {
+	require_plain_build
+	command -v readelf >/dev/null || skip "needs readelf"
+	run -0 readelf -d "$SWAPKIT_BUILD/cmd/swapctl"
+	assert_output --partial "libblkid"
+	refute_output --partial "libmount"
+	# Whoever has none is told.
+	ln -s /dev/null libmount.so.1
+	run -1 env LD_LIBRARY_PATH="$SWK_TMP" swapctl -p kernel on -a
+	assert_output --partial "which is not there"
+}
+
 # ------------------------------------------------------------- who and where
 
 @test "objects tell who is in swap, and the books balance" {
