@@ -33,6 +33,7 @@ teardown()
 		swapoff "$name" 2>/dev/null || true
 	done <swaps
 	[ -z "${zram:-}" ] || echo 1 >"/sys/block/$zram/reset" || true
+	[ -z "${mounted:-}" ] || umount "$mounted" || true
 	[ -z "${grouped:-}" ] || "$push_out" end "$group" || true
 	cd /
 	swk_teardown
@@ -242,6 +243,98 @@ if not eval("(" + sys.argv[1] + ")"):
 	umount mnt
 	assert_output --partial "writes every block of it to a new place"
 	assert_equal "$created" "$SWK_TMP/mnt/swap is on; the file was made"
+}
+
+# What explain says of a file with a header, and what the kernel does, agree.
+taken()		# FILE
+{
+	mkswap "$1" >/dev/null
+	echo "$1" >>swaps
+	run -0 k explain "$1"
+	swapon "$1"
+	swapoff "$1"
+}
+
+refused()	# FILE
+{
+	mkswap "$1" >/dev/null
+	echo "$1" >>swaps
+	run ! swapon "$1"
+	run -1 k explain "$1"
+}
+
+# Make a file that is not copied on write.
+plain_file()	# FILE SIZE
+{
+	touch "$1"
+	chattr +C "$1"
+	fallocate -l "$2" "$1"
+	chmod 600 "$1"
+}
+
+# Two loop devices with a btrfs made by mkfs.btrfs ARGS, mounted.
+mount_btrfs()	# ARGS...
+{
+	require_loop
+	one=$(make_loop 160M)
+	two=$(make_loop 160M)
+	mkfs.btrfs -q -f "$@" "$one" "$two" >/dev/null ||
+		skip "cannot make a btrfs"
+	btrfs device scan "$one" "$two" >/dev/null 2>&1 || true
+	mkdir mnt
+	mount "$one" mnt || skip "cannot mount btrfs"
+	mounted=$SWK_TMP/mnt
+}
+
+@test "btrfs on several devices: what lies on one is good, all else is explained" {
+	mount_btrfs -d single -m raid1
+	plain_file "$SWK_TMP/mnt/small" 4M
+	taken "$SWK_TMP/mnt/small"
+	plain_file "$SWK_TMP/mnt/large" 200M
+	refused "$SWK_TMP/mnt/large"
+	assert_output --partial "several devices of its btrfs"
+	# A swapd goes through the filesystem.
+	run -0 swapctl explain "$SWK_TMP/mnt/large"
+}
+
+@test "btrfs that keeps two copies, or compresses, is explained" {
+	mount_btrfs -d raid1 -m raid1
+	plain_file "$SWK_TMP/mnt/twice" 20M
+	refused "$SWK_TMP/mnt/twice"
+	assert_output --partial "twice, or in stripes"
+	assert_output --partial "convert=single"
+	btrfs filesystem balance start -f -dconvert=single "$SWK_TMP/mnt" \
+		>/dev/null 2>&1 || skip "cannot convert it"
+	plain_file "$SWK_TMP/mnt/once" 4M
+	taken "$SWK_TMP/mnt/once"
+	touch mnt/small
+	chattr +c mnt/small
+	yes | head -c 4M >>mnt/small
+	chmod 600 mnt/small
+	sync -f mnt/small
+	refused "$SWK_TMP/mnt/small"
+	assert_output --partial "its contents are compressed"
+	assert_output --partial "bytes of it are compressed"
+}
+
+@test "of an encrypted file it is said that swap in it is not" {
+	require_loop
+	command -v e4crypt >/dev/null || skip "needs e4crypt"
+	loop=$(make_loop 40M)
+	mke2fs -q -t ext4 -O encrypt "$loop"
+	mkdir mnt
+	mount "$loop" mnt || skip "cannot mount it"
+	mounted=$SWK_TMP/mnt
+	mkdir mnt/secret
+	# So that the key goes with this test.
+	e4crypt new_session || skip "there are no keyrings here"
+	echo secret | e4crypt add_key -S 0x0123456789abcdef mnt/secret ||
+		skip "cannot encrypt here"
+	fallocate -l 8M mnt/secret/swap
+	chmod 600 mnt/secret/swap
+	run -0 k explain mnt/secret/swap
+	assert_output --partial "on the disk in the clear"
+	taken "$SWK_TMP/mnt/secret/swap"
 }
 
 @test "a header for other pages, and a hibernation image, are explained" {
