@@ -33,6 +33,7 @@ teardown()
 		swapoff "$name" 2>/dev/null || true
 	done <swaps
 	[ -z "${zram:-}" ] || echo 1 >"/sys/block/$zram/reset" || true
+	[ -z "${mounted:-}" ] || umount "$mounted" || true
 	[ -z "${grouped:-}" ] || "$push_out" end "$group" || true
 	cd /
 	swk_teardown
@@ -244,6 +245,98 @@ if not eval("(" + sys.argv[1] + ")"):
 	assert_equal "$created" "$SWK_TMP/mnt/swap is on; the file was made"
 }
 
+# What explain says of a file with a header, and what the kernel does, agree.
+taken()		# FILE
+{
+	mkswap "$1" >/dev/null
+	echo "$1" >>swaps
+	run -0 k explain "$1"
+	swapon "$1"
+	swapoff "$1"
+}
+
+refused()	# FILE
+{
+	mkswap "$1" >/dev/null
+	echo "$1" >>swaps
+	run ! swapon "$1"
+	run -1 k explain "$1"
+}
+
+# Make a file that is not copied on write.
+plain_file()	# FILE SIZE
+{
+	touch "$1"
+	chattr +C "$1"
+	fallocate -l "$2" "$1"
+	chmod 600 "$1"
+}
+
+# Two loop devices with a btrfs made by mkfs.btrfs ARGS, mounted.
+mount_btrfs()	# ARGS...
+{
+	require_loop
+	one=$(make_loop 160M)
+	two=$(make_loop 160M)
+	mkfs.btrfs -q -f "$@" "$one" "$two" >/dev/null ||
+		skip "cannot make a btrfs"
+	btrfs device scan "$one" "$two" >/dev/null 2>&1 || true
+	mkdir mnt
+	mount "$one" mnt || skip "cannot mount btrfs"
+	mounted=$SWK_TMP/mnt
+}
+
+@test "btrfs on several devices: what lies on one is good, all else is explained" {
+	mount_btrfs -d single -m raid1
+	plain_file "$SWK_TMP/mnt/small" 4M
+	taken "$SWK_TMP/mnt/small"
+	plain_file "$SWK_TMP/mnt/large" 200M
+	refused "$SWK_TMP/mnt/large"
+	assert_output --partial "several devices of its btrfs"
+	# A swapd goes through the filesystem.
+	run -0 swapctl explain "$SWK_TMP/mnt/large"
+}
+
+@test "btrfs that keeps two copies, or compresses, is explained" {
+	mount_btrfs -d raid1 -m raid1
+	plain_file "$SWK_TMP/mnt/twice" 20M
+	refused "$SWK_TMP/mnt/twice"
+	assert_output --partial "twice, or in stripes"
+	assert_output --partial "convert=single"
+	btrfs filesystem balance start -f -dconvert=single "$SWK_TMP/mnt" \
+		>/dev/null 2>&1 || skip "cannot convert it"
+	plain_file "$SWK_TMP/mnt/once" 4M
+	taken "$SWK_TMP/mnt/once"
+	touch mnt/small
+	chattr +c mnt/small
+	yes | head -c 4M >>mnt/small
+	chmod 600 mnt/small
+	sync -f mnt/small
+	refused "$SWK_TMP/mnt/small"
+	assert_output --partial "its contents are compressed"
+	assert_output --partial "bytes of it are compressed"
+}
+
+@test "of an encrypted file it is said that swap in it is not" {
+	require_loop
+	command -v e4crypt >/dev/null || skip "needs e4crypt"
+	loop=$(make_loop 40M)
+	mke2fs -q -t ext4 -O encrypt "$loop"
+	mkdir mnt
+	mount "$loop" mnt || skip "cannot mount it"
+	mounted=$SWK_TMP/mnt
+	mkdir mnt/secret
+	# So that the key goes with this test.
+	e4crypt new_session || skip "there are no keyrings here"
+	echo secret | e4crypt add_key -S 0x0123456789abcdef mnt/secret ||
+		skip "cannot encrypt here"
+	fallocate -l 8M mnt/secret/swap
+	chmod 600 mnt/secret/swap
+	run -0 k explain mnt/secret/swap
+	assert_output --partial "on the disk in the clear"
+	taken "$SWK_TMP/mnt/secret/swap"
+}
+
 @test "a header for other pages, and a hibernation image, are explained" {
 	fallocate -l 20M file
 	chmod 600 file
@@ -297,6 +390,18 @@ if not eval("(" + sys.argv[1] + ")"):
 	assert_output --partial "No such file"
 	k off a
 	k off c
+}
+
+@test "libmount is there for -a alone: off is not to wait for it" {
+	require_plain_build
+	command -v readelf >/dev/null || skip "needs readelf"
+	run -0 readelf -d "$SWAPKIT_BUILD/cmd/swapctl"
+	assert_output --partial "libblkid"
+	refute_output --partial "libmount"
+	# Whoever has none is told.
+	ln -s /dev/null libmount.so.1
+	run -1 env LD_LIBRARY_PATH="$SWK_TMP" swapctl -p kernel on -a
+	assert_output --partial "which is not there"
 }
 
 # ------------------------------------------------------------- who and where
@@ -541,6 +646,33 @@ if not eval("(" + sys.argv[1] + ")"):
 	tell one verify
 }
 
+@test "an interrupt that comes too late is not said to have stopped it" {
+	require_groups
+	swap_on 300M
+	start one 200M random
+	push
+	# swapoff(2) looks for signals between two processes: this is one.
+	python3 - "$swap" <<-'EOF'
+	import os, signal, subprocess, sys, time
+	def plain():
+	    signal.signal(signal.SIGINT, signal.SIG_DFL)
+	p = subprocess.Popen(["swapctl", "-p", "kernel", "off", "--plain",
+	                      sys.argv[1]], stdout=subprocess.PIPE,
+	                     stderr=subprocess.PIPE, text=True,
+	                     preexec_fn=plain)
+	children = f"/proc/{p.pid}/task/{p.pid}/children"
+	end = time.monotonic() + 20
+	while p.poll() is None and not open(children).read():
+	    assert time.monotonic() < end
+	p.send_signal(signal.SIGINT)
+	out, err = p.communicate()
+	on = any(line.split()[0] == sys.argv[1] for line in open("/proc/swaps"))
+	assert p.returncode == on, (p.returncode, on, out, err)
+	assert ("stopped" in err) == on and ("is off;" in out) != on, (out, err)
+	EOF
+	tell one verify
+}
+
 @test "what does not fit into a memory group's limit is refused" {
 	require_groups
 	[ -e "/sys/fs/cgroup/memory/swkt-$group" ] ||
@@ -610,6 +742,92 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	assert_output --partial "only root may turn the kernel's swap on"
 	is_swap "$swap"
 	tell one verify
+}
+
+# -------------------------------------------------------------------- events
+
+has_line() { grep -q -- "$2" "$1"; }
+
+start_follow()	# FILE ARGS...
+{
+	swapctl -p kernel events --follow "${@:2}" >"$1" 2>"$1.err" 3>&- &
+	follow_pid=$!
+	register_pid $!
+}
+
+# The kinds of events of $swap in the lines of JSON in FILE.
+kinds() { grep -F "\"$swap\"" "$1" | sed 's/.*"kind":"\([^"]*\)".*/\1/'; }
+
+@test "events without --follow tell what is so, and that there is no history" {
+	swap_on 20M
+	run -0 --separate-stderr k events
+	assert_line --partial "device-on           $swap: is on, the kernel"
+	# shellcheck disable=SC2154
+	[[ $stderr == *"keeps no history"* ]]
+	run -0 --separate-stderr k events --json
+	assert_equal "$stderr" ""
+	"$SWAPKIT_SRC/tests/lib/check-export" --event '
+		[e["kind"] for e in a if e["device"] == argv[0]] ==
+			["device-on"] and
+		[e["number"] for e in a] == list(range(1, len(a) + 1))' \
+		"$swap" <<<"$output"
+	# There is none of it in a snapshot either.
+	k export | "$SWAPKIT_SRC/tests/lib/check-export" '"events" not in d'
+	run -0 as_nobody "$(command -v swapctl)" -p kernel events
+	assert_line --partial "$swap"
+}
+
+@test "events --follow tells of devices on, being turned off, stopped and off" {
+	require_groups
+	swap=$SWK_TMP/swap
+	start_follow lines --json
+	start_follow text
+	swap_on 300M
+	wait_until 10 has_line lines "\"device-on\".*\"$swap\""
+	wait_until 10 has_line text "device-on .*$swap: is on: file of"
+	# A signal ends swapoff(2) between two processes.
+	for name in a b c d e f; do
+		start $name 40M random
+	done
+	push
+	for _ in $(seq 5); do
+		swapoff "$swap" 2>/dev/null &
+		off=$!
+		wait_until 10 has_line lines "off-started\|device-off\""
+		kill -KILL "$off" || true
+		wait "$off" || true
+		! is_swap "$swap" || break
+		# It was over before it was seen, or before it could end.
+		: >lines
+		k on --priority 32767 "$swap"
+		wait_until 10 has_line lines '"device-on"'
+		push
+	done
+	is_swap "$swap" || skip "swapoff is too fast here"
+	wait_until 10 has_line lines device-off-stopped
+	k off "$swap"
+	wait_until 10 has_line lines '"device-off"'
+	run kinds lines
+	assert_line --index 0 device-on
+	assert_line --index 1 device-off-started
+	assert_line --index 2 device-off-stopped
+	assert_equal "${lines[${#lines[@]} - 1]}" device-off
+	wait_until 10 has_line text "device-off  .*$swap: is turned off"
+	"$SWAPKIT_SRC/tests/lib/check-export" --event \
+		'[e["number"] for e in a] == list(range(1, len(a) + 1))' <lines
+	tell a verify
+}
+
+@test "events --follow ends when nobody reads it any more" {
+	mkfifo pipe
+	swapctl -p kernel events --follow >pipe 3>&- &
+	follow_pid=$!
+	register_pid $!
+	exec {fd}<pipe
+	run ! process_ended "$follow_pid"
+	exec {fd}<&-
+	wait_until 10 process_ended "$follow_pid"
+	run -0 wait "$follow_pid"
 }
 
 @test "list and swaptop know the kernel's swap" {
