@@ -65,12 +65,14 @@ struct fault_thread {
 	char		*spare;		/* one page, for when the cache has no
 					   frame */
 	bool		 spare_used;
+	char		*copied;	/* COPY_PAGES_MAX, once they are needed */
 	struct pagein	*pagein;	/* all, PAGEINS_MAX */
 	struct pagein	*free, *done;
 	_Atomic unsigned nasked;	/* in flight that a fault waits for */
 
 	/* See fault-pool.c. */
 	bool		 solo;		/* takes all faults, just now */
+	bool		 idle;		/* SCHED_IDLE, unless `unbound' */
 	unsigned	 nwakes;
 	struct fault_wake wake[WAKES_MAX];
 	_Atomic unsigned idle_turn;	/* odd: may be SCHED_IDLE */

@@ -35,6 +35,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "copy.h"
 #include "pageio.h"
 #include "util.h"
 
@@ -66,8 +67,9 @@ make_plan(struct fault *f, struct ra_plan *plan)
 	struct core *core = f->core;
 	uint32_t most = (uint32_t)min_u64(2 * core->cluster, WINDOW_MAX);
 
-	/* Two windows are in the cache at a time, and others use it, too. */
-	most = (uint32_t)min_u64(most, cache_size(&core->cache) / 8);
+	/* All windows are in the cache at a time, and others use it, too. */
+	most = (uint32_t)min_u64(most, cache_size(&core->cache) /
+				       (2 * RA_WINDOWS));
 	ra_fault(&f->region->readahead, f->page,
 		 fault_window(f->object, most), plan);
 	count(&core->counters.readahead_used, plan->used);
@@ -129,10 +131,18 @@ has_page(const struct piece *piece, uint64_t page)
 	return page - piece->page < piece->n;
 }
 
+/* How pages come in. */
+struct how {
+	bool		 dirty;		/* they give their blocks up */
+	bool		 guard;		/* copies depend on them: protected, even
+					   if that is not what the fault asks
+					   for, or out */
+};
+
 /* Put pages [from, to) of a piece in; what stays out has done no harm. */
 static int
 fill_part(struct fault *f, struct piece *piece, uint32_t from, uint32_t to,
-	  bool clean)
+	  bool protect)
 {
 	uint64_t done = 0;
 	int rc;
@@ -140,27 +150,29 @@ fill_part(struct fault *f, struct piece *piece, uint32_t from, uint32_t to,
 	if (from >= to)
 		return 0;
 	rc = fault_fill(f, piece->page + from, to - from,
-			piece->mem + ((uint64_t)from << page_shift()), clean,
-			&done);
+			piece->mem + ((uint64_t)from << page_shift()),
+			protect, &done);
 	piece->in |= mask_of(done) << from;
 	return rc;
 }
 
 /* Returns what kept the faulting page out, if it is one of these. */
 static int
-fill_piece(struct fault *f, struct piece *piece, bool dirty)
+fill_piece(struct fault *f, struct piece *piece, const struct how *how)
 {
+	bool protect = !how->dirty || how->guard;
+	bool write = f->write && protect && !how->guard;
 	uint32_t at;
 	int rc;
 
 	piece->in = 0;
 	if (!has_page(piece, f->page)) {
-		(void)fill_part(f, piece, 0, piece->n, !dirty);
+		(void)fill_part(f, piece, 0, piece->n, protect);
 		return 0;
 	}
 	at = (uint32_t)(f->page - piece->page);
-	if (!f->write || dirty) {
-		rc = fill_part(f, piece, 0, piece->n, !dirty);
+	if (!write) {
+		rc = fill_part(f, piece, 0, piece->n, protect);
 	} else {
 		rc = fill_part(f, piece, at, at + 1, false);
 		(void)fill_part(f, piece, 0, at, true);
@@ -170,8 +182,8 @@ fill_piece(struct fault *f, struct piece *piece, bool dirty)
 	 * A refusal says nothing about the page itself: others may be of
 	 * another vma, which refuses the whole.
 	 */
-	if (!(piece->in >> at & 1) && piece->n > 1 && (!f->write || dirty))
-		rc = fill_part(f, piece, at, at + 1, !dirty);
+	if (!(piece->in >> at & 1) && piece->n > 1 && !write)
+		rc = fill_part(f, piece, at, at + 1, protect);
 	return piece->in >> at & 1 ? 0 : rc;
 }
 
@@ -180,7 +192,7 @@ fill_piece(struct fault *f, struct piece *piece, bool dirty)
  * as they were.  Object locked.  Returns how many are in.
  */
 static uint64_t
-settle(struct fault *f, const struct piece *piece, bool dirty)
+settle(struct fault *f, const struct piece *piece, const struct how *how)
 {
 	struct swap_object *object = f->object;
 
@@ -194,7 +206,8 @@ settle(struct fault *f, const struct piece *piece, bool dirty)
 				 swapmap_get(object->map, page));
 		if (soon && page == f->page)
 			count(&f->core->counters.refaults, 1);
-		if (dirty || (page == f->page && f->write)) {
+		if (how->dirty ||
+		    (page == f->page && f->write && !how->guard)) {
 			object_set_state(object, page, PAGE_DIRTY);
 			object_free_blocks(object, page, 1);
 		} else {
@@ -221,21 +234,39 @@ must_be_dirty(const struct swap_object *object, uint64_t block)
 	       space_is_leaving(space, block) || space_is_tight(space);
 }
 
+/* Object locked and open, pages owned. */
+static struct how
+choose_how(const struct fault *f, const struct piece piece[], unsigned n,
+	   uint64_t block)
+{
+	struct how how = { .dirty = must_be_dirty(f->object, block) };
+
+	for (unsigned i = 0; i < n && !how.guard; i++)
+		how.guard = copy_is_needed(f->object, piece[i].page,
+					   piece[i].n);
+	return how;
+}
+
 /*
  * Put pieces of owned pages in, protected before elsewhere.  Returns what kept
- * the faulting one out; *dirty says how they are to be settled.
+ * the faulting one out; *how says how they are to be settled.
  */
 static int
 fill_pieces(struct fault *f, struct region_set *set, struct piece *piece,
-	    unsigned n, bool *dirty)
+	    unsigned n, struct how *how)
 {
 	int rc = 0;
 
-	for (unsigned i = 0; i < n && !*dirty; i++)
-		*dirty = regions_protect(set, f->region, piece[i].page,
-					 piece[i].n) < 0;
+	for (unsigned i = 0; i < n && rc == 0 && (!how->dirty || how->guard);
+	     i++)
+		rc = regions_protect(set, f->region, piece[i].page,
+				     piece[i].n);
+	if (rc < 0 && how->guard)
+		return rc;
+	how->dirty |= rc < 0;
+	rc = 0;
 	for (unsigned i = 0; i < n; i++) {
-		int one = fill_piece(f, &piece[i], *dirty);
+		int one = fill_piece(f, &piece[i], how);
 
 		if (one < 0)
 			rc = one;
@@ -328,18 +359,22 @@ put_cached(struct fault *f, struct piece piece[], unsigned n, uint64_t taken)
 {
 	struct swap_object *object = f->object;
 	struct core *core = f->core;
-	struct region_set *set = region_set_get(object);
-	bool dirty = must_be_dirty(object, swapmap_get(object->map, f->page));
+	struct region_set *set;
+	struct how how;
 	int rc;
 
+	object_open(object);
+	set = region_set_get(object);
+	how = choose_how(f, piece, n, swapmap_get(object->map, f->page));
 	object_unlock(object);
-	rc = fill_pieces(f, set, piece, n, &dirty);
+	rc = fill_pieces(f, set, piece, n, &how);
 	region_set_put(set);
 	for (unsigned i = 0; i < n; i++)
 		cache_give(&core->cache, piece[i].mem, piece[i].n);
 	object_lock(object);
 	for (unsigned i = 0; i < n; i++)
-		taken -= settle(f, &piece[i], dirty);
+		taken -= settle(f, &piece[i], &how);
+	object_close(object);
 	object_give_ram(object, taken);
 	count(&core->counters.cache_hits, 1);
 	count(&core->counters.faults_in, 1);
@@ -547,14 +582,16 @@ put_if_wanted(struct pagein *p, uint64_t good)
 
 /* Settle the pages, put in or not, and let go of all.  Object locked. */
 static void
-finish_pages(struct pagein *p, struct piece piece[], unsigned n, bool dirty)
+finish_pages(struct pagein *p, struct piece piece[], unsigned n,
+	     const struct how *how)
 {
 	struct fault *f = &p->f;
 	struct piece owned[PIECES_MAX];
 	uint64_t taken = (uint64_t)__builtin_popcountll(p->put);
 
 	for (unsigned i = 0; i < n; i++)
-		taken -= settle(f, &piece[i], dirty);
+		taken -= settle(f, &piece[i], how);
+	object_close(f->object);
 	object_give_ram(f->object, taken);
 	fault_let_go(f, owned, cut(p, p->owned, owned));
 }
@@ -566,7 +603,8 @@ pagein_finish(struct pagein *p)
 	struct core *core = f->core;
 	struct piece piece[PIECES_MAX];
 	uint64_t good = p->rc == 0 ? p->owned : read_singly(p), put;
-	bool asked = is_asked(p), lost, dirty;
+	bool asked = is_asked(p), lost;
+	struct how how;
 	unsigned n;
 	int rc;
 
@@ -575,18 +613,19 @@ pagein_finish(struct pagein *p)
 		put_if_wanted(p, good);
 	lost = asked && !(good >> (f->page - p->page) & 1);
 	put = p->put & good;
-	object_lock(f->object);
-	dirty = put != 0 && must_be_dirty(f->object, p->io.block);
-	object_unlock(f->object);
 	n = cut(p, put, piece);
-	rc = fill_pieces(f, p->set, piece, n, &dirty);
+	object_lock(f->object);
+	object_open(f->object);
+	how = choose_how(f, piece, n, p->io.block);
+	object_unlock(f->object);
+	rc = fill_pieces(f, p->set, piece, n, &how);
 	give_frames(p, good & ~put);
 	region_set_put(p->set);
 	object_lock(f->object);
 	if (lost)
 		lose(p);
-	finish_pages(p, piece, n, dirty);
-	if (rc < 0)
+	finish_pages(p, piece, n, &how);
+	if (rc < 0 && asked)
 		fault_again(f, rc);
 	else if (asked && !lost)
 		fault_wake(f->t, f->region, f->page, 1, f->since,

@@ -25,13 +25,16 @@
  *	    Otherwise somebody could release it before, and never use it again.
  *	F6  A fault thread may own many pages whose reads are in flight, and
  *	    does not wait for a page that another one owns while it does: a copy
- *	    asks its source only when nothing is in flight.
+ *	    asks its source, and a source lets its copies have a page, only when
+ *	    nothing is in flight.
  *	F7  Pages are put in, and protection is lifted, without waking anybody.
  *	    The faulting thread is woken as the last act, when all that was
  *	    owned has been let go of (fault-pool.c says why).
  *
- * A fault thread waits for one thing only: reads, its own, and for a copy those
- * of whoever is busy with that page of its source, who waits for I/O alone.
+ * A fault thread waits for one thing only: reads, its own, and for a copy, or the
+ * source of one, those of whoever is busy with that page of the other, who waits
+ * for I/O alone; and for copies that are being made, which takes an ioctl or
+ * some (copy.c).
  *
  * New pages.  Where first touches go on page by page, some more pages of zeros
  * are put in at once: a fault costs ten times what a page does.  They are taken
@@ -46,6 +49,7 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "pageback.h"
 #include "pageio.h"
 #include "util.h"
 
@@ -109,16 +113,16 @@ give_bus(struct fault *f)
 	let_go_one(f);
 }
 
-/* No page is free.  Object locked; unlocks. */
-void
-fault_starve(struct fault *f)
+/* No page is free for an object.  That is locked; unlocks. */
+static void
+starve_for(struct fault *f, struct swap_object *object)
 {
 	struct swap_region *region = f->region;
 	struct core *core = f->core;
-	bool limited = object_ram_room(f->object) == 0;
-	bool tired = limited && pool_is_tired(f->object->pool);
+	bool limited = object_ram_room(object) == 0;
+	bool tired = limited && pool_is_tired(object->pool);
 
-	object_unlock(f->object);
+	object_unlock(object);
 	count(&core->counters.faults_starved, 1);
 	count(&core->counters.limit_waits, limited);
 	if (!atomic_exchange(&region->starved, true))
@@ -133,11 +137,30 @@ fault_starve(struct fault *f)
 		budget_kick(&core->budget);
 }
 
+/* The same for the faulting one. */
+void
+fault_starve(struct fault *f)
+{
+	starve_for(f, f->object);
+}
+
 /* Can page-out write nothing, for want of blocks or of memory for maps? */
 bool
 fault_is_full(struct core *core)
 {
 	return space_is_full(&core->space) || atomic_load(&core->maps_full);
+}
+
+/* Object locked.  As configured: does a new page of it fail instead of wait? */
+static bool
+must_fail(const struct swap_object *object)
+{
+	struct core *core = object->core;
+
+	if (!(core->flags & SWAP_PAGER_FULL_FAILS))
+		return false;
+	return (atomic_load(&core->stuck) && fault_is_full(core)) ||
+	       (object_is_limited(object) && pool_is_stuck(object->pool));
 }
 
 /* The same for a page that is not on any device, and so is new to us. */
@@ -146,14 +169,10 @@ starve_new(struct fault *f)
 {
 	struct core *core = f->core;
 
-	if (!(core->flags & SWAP_PAGER_FULL_FAILS) ||
-	    (!(atomic_load(&core->stuck) && fault_is_full(core)) &&
-	     !(object_is_limited(f->object) &&
-	       pool_is_stuck(f->object->pool)))) {
+	if (!must_fail(f->object)) {
 		fault_starve(f);
 		return;
 	}
-	/* As configured: the program fails instead of waiting. */
 	count(&core->counters.faults_starved, 1);
 	object_poison(f->object, f->page);
 	give_bus(f);
@@ -233,10 +252,10 @@ overwrite(struct fault *f, uint64_t page, const void *buf, bool clean)
 		    "object %" PRIu64 ": page %" PRIu64 " was touched through "
 		    "a mapping that is not watched; restored from its block",
 		    f->object->id, page);
-	rc = pwrite_full(f->object->memfd, buf, page_bytes(),
-			 (off_t)(page << page_shift()));
-	if (rc == 0 && clean)
-		rc = region_protect(f->region, page, 1);
+	rc = clean ? region_protect(f->region, page, 1) : 0;
+	if (rc == 0)
+		rc = pwrite_full(f->object->memfd, buf, page_bytes(),
+				 (off_t)(page << page_shift()));
 	region_wake(f->region, page, 1);
 	return rc;
 }
@@ -334,7 +353,8 @@ fault_zero(struct fault *f)
 	if (object->exact)
 		plan.now = 1;
 	n = new_pages(f, &plan, &piece.page);
-	if (n > 1 && !object_take_ram(object, n)) {
+	if (n > 1 && (copy_is_needed(object, piece.page, n) ||
+		      !object_take_ram(object, n))) {
 		piece.page = f->page;
 		n = 1;
 	}
@@ -344,6 +364,7 @@ fault_zero(struct fault *f)
 	}
 	piece.n = (uint32_t)n;
 	object_busy(object, piece.page, n);
+	object_open(object);
 	object_unlock(object);
 	rc = put_zeros(f, piece.page, n, &piece.in);
 	object_lock(object);
@@ -353,6 +374,7 @@ fault_zero(struct fault *f)
 		object_set_state(object, piece.page + i, PAGE_DIRTY);
 		object_enqueue(object, piece.page + i);
 	}
+	object_close(object);
 	object_give_ram(object,
 			n - (uint64_t)__builtin_popcountll(piece.in));
 	count(&core->counters.faults_zero, rc == 0);
@@ -363,48 +385,175 @@ fault_zero(struct fault *f)
 		wake(f, &core->fault_zero_time);
 }
 
-/* A page of a copy that has not been taken from its source yet.  See F6. */
+/* ----------------------------------------------------------------- copies */
+
+/*
+ * Pages from the faulting one on that can be taken from the source with it: how
+ * many.  Object locked.
+ */
+static uint64_t
+source_pages(struct fault *f)
+{
+	struct swap_object *object = f->object;
+	struct ra_plan plan;
+	uint64_t n = 1;
+
+	if (f->t->copied == NULL)
+		f->t->copied = pageio_buffer(COPY_PAGES_MAX);
+	if (f->t->copied == NULL)
+		return 1;
+	ra_fault(&f->region->readahead, f->page,
+		 fault_window(object, COPY_PAGES_MAX), &plan);
+	while (plan.step == 1 && n < plan.now &&
+	       region_has(f->region, f->page + n) &&
+	       !page_is_busy(object, f->page + n) &&
+	       page_state(object, f->page + n) == PAGE_SOURCE)
+		n++;
+	return n;
+}
+
+/*
+ * Put what was fetched in; protected where copies of this copy depend on it.
+ * Object locked and open, unlocked meanwhile.  What kept the first one out.
+ */
+static int
+fill_copy(struct fault *f, const void *buf, uint64_t n, uint64_t *ret_in)
+{
+	struct swap_object *object = f->object;
+	bool guard = copy_is_needed(object, f->page, n);
+	struct region_set *set = guard ? region_set_get(object) : NULL;
+	int rc;
+
+	object_unlock(object);
+	rc = regions_protect(set, f->region, f->page, n);
+	region_set_put(set);
+	if (rc == 0)
+		rc = fault_fill(f, f->page, n, buf, guard, ret_in);
+	if (rc < 0 && *ret_in == 0 && n > 1)
+		/* Others may be of another vma, which refuses the whole. */
+		rc = fault_fill(f, f->page, 1, buf, guard, ret_in);
+	object_lock(object);
+	return *ret_in > 0 ? 0 : rc;
+}
+
+/* The first of the pages cannot be had: F5.  Object locked. */
+static void
+lose_copy(struct fault *f)
+{
+	if (f->object->dead)
+		return;
+	object_poison(f->object, f->page);
+	object_unlock(f->object);
+	region_poison(f->region, f->page);
+	object_lock(f->object);
+}
+
+/* Pages of a copy that has not taken them from its source yet.  See F6. */
 static void
 fault_copy(struct fault *f)
 {
 	struct swap_object *object = f->object;
-	char *buf = f->t->spare;
+	struct piece piece = { .page = f->page };
+	uint64_t n = source_pages(f), got, in = 0;
+	char *buf = n > 1 ? f->t->copied : f->t->spare;
 	int lost, rc = 0;
-	uint64_t in = 0;
 
-	if (object->cut) {
-		object_poison(object, f->page);
-		give_bus(f);
-		return;
-	}
-	if (!object_take_ram(object, 1)) {
+	if (n > 1 && !object_take_ram(object, n))
+		n = 1;
+	if (n == 1 && !object_take_ram(object, 1)) {
 		starve_new(f);
 		return;
 	}
 	fault_crowd(f->t);
-	object_busy(object, f->page, 1);
-	lost = copy_fetch(object, f->page, buf);	/* unlocks, locks */
-	object_unlock(object);
-	if (lost >= 0)
-		rc = fault_fill(f, f->page, 1, buf, false, &in);
-	object_lock(object);
-	if (lost < 0) {
-		object_poison(object, f->page);
-		object_unlock(object);
-		region_poison(f->region, f->page);
-		object_lock(object);
-	}
-	if (in == 1) {
-		object_set_state(object, f->page, PAGE_DIRTY);
-		object_enqueue(object, f->page);
+	piece.n = (uint32_t)n;
+	object_busy(object, f->page, n);
+	lost = copy_fetch(object, f->page, n, buf, &got);
+	if (lost >= 0) {
+		object_open(object);
+		rc = fill_copy(f, buf, got, &in);
+		for (uint64_t i = f->page; i < f->page + in; i++) {
+			object_set_state(object, i, PAGE_DIRTY);
+			object_enqueue(object, i);
+		}
+		object_close(object);
 	} else {
-		object_give_ram(object, 1);
+		lose_copy(f);
 	}
-	let_go_one(f);
+	object_give_ram(object, n - in);
+	fault_let_go(f, &piece, 1);
 	if (rc < 0)
 		fault_again(f, rc);
 	else if (lost >= 0)
 		wake(f, NULL);
+}
+
+/* Object locked.  Is the fault one that changes what the page has? */
+static bool
+changes_page(const struct fault *f)
+{
+	enum page_state state = page_state(f->object, f->page);
+
+	return state == PAGE_EMPTY ||
+	       (f->protect && page_is_resident(f->object, f->page));
+}
+
+/*
+ * A copy, held, needs the page before it is changed.  0; 1: no RAM, and the
+ * fault is answered; else what kept the copy from taking it.
+ */
+static int
+push_to(struct fault *f, struct swap_object *copy)
+{
+	bool taken;
+	int rc;
+
+	object_lock(copy);
+	taken = object_take_ram(copy, 1);
+	if (!taken && !must_fail(copy)) {
+		starve_for(f, copy);
+		return 1;
+	}
+	object_unlock(copy);
+	if (!taken) {
+		/* Who shares loses, not who writes. */
+		copy_lose(copy, f->page);
+		return 0;
+	}
+	rc = copy_take(copy, f->page, f->t->spare);
+	if (rc <= 0)
+		pageback_give_ram(copy, 1);
+	count(&f->core->counters.copy_pushed_pages, rc > 0);
+	return rc < 0 ? rc : 0;
+}
+
+/*
+ * C1 of copy.c: copies that depend on the page take it first.  Object locked.
+ * True: none does any more, and it is locked still; false: the fault has been
+ * answered, and it is not.
+ */
+static bool
+settle_copies(struct fault *f)
+{
+	struct swap_object *object = f->object, *copy;
+	uint64_t page;
+	int rc;
+
+	while (!page_is_busy(object, f->page) && changes_page(f) &&
+	       (copy = copy_dependent(object, f->page, 1, &page)) != NULL) {
+		object_unlock(object);
+		fault_crowd(f->t);
+		fault_drain(f->t);
+		rc = push_to(f, copy);
+		object_drop(copy);
+		if (rc != 0) {
+			if (rc < 0)
+				fault_again(f, rc);
+			return false;
+		}
+		object_lock(object);
+		object_wait_forks(object);
+	}
+	return true;
 }
 
 /* --------------------------------------------------------- resident pages */
@@ -425,9 +574,11 @@ fault_write(struct fault *f)
 	object_free_blocks(object, f->page, 1);
 	object_set_state(object, f->page, PAGE_DIRTY);
 	object->page[f->page] |= PAGE_REF;
+	object_open(object);
 	object_unlock(object);
 	rc = region_unprotect(f->region, f->page, 1);
 	object_lock(object);
+	object_close(object);
 	let_go_one(f);
 	count(&f->core->counters.faults_write, 1);
 	if (rc < 0)
@@ -457,7 +608,7 @@ fault_vanished(struct fault *f)
 		bool clean = page_state(object, f->page) == PAGE_CLEAN;
 
 		object_set_state(object, f->page,
-				 clean ? PAGE_SWAPPED : PAGE_ZERO);
+				 clean ? PAGE_SWAPPED : PAGE_EMPTY);
 		object_give_ram(object, 1);
 	}
 	let_go_one(f);
@@ -475,8 +626,19 @@ fault_vanished(struct fault *f)
 static bool
 asks_source(const struct fault *f)
 {
-	return f->object->copy && !page_is_busy(f->object, f->page) &&
-	       page_state(f->object, f->page) == PAGE_EMPTY;
+	return swap_unlikely(f->object->nsource > 0) &&
+	       !page_is_busy(f->object, f->page) &&
+	       page_state(f->object, f->page) == PAGE_SOURCE;
+}
+
+/* Object locked.  Wait until no copy of it is being made. */
+static void
+wait_forks(struct fault *f)
+{
+	if (swap_likely(f->object->forking == 0))
+		return;
+	fault_crowd(f->t);
+	object_wait_forks(f->object);
 }
 
 /* Somebody owns the page.  Object locked; unlocks. */
@@ -507,19 +669,20 @@ fault_handle(struct fault *f)
 		fault_drain(f->t);
 		object_lock(object);
 	}
+	/* From here to where the object is opened it stays locked. */
+	wait_forks(f);
+	if (swap_unlikely(object->copies != NULL) && !settle_copies(f))
+		return;
 	if (page_is_busy(object, f->page)) {
 		fault_busy(f);
 		return;
 	}
 	switch (page_state(object, f->page)) {
 	case PAGE_EMPTY:
-		if (object->copy)
-			fault_copy(f);
-		else
-			fault_zero(f);
-		break;
-	case PAGE_ZERO:
 		fault_zero(f);
+		break;
+	case PAGE_SOURCE:
+		fault_copy(f);
 		break;
 	case PAGE_SWAPPED:
 		fault_in(f);

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 
+#include "copy.h"
 #include "pageback.h"
 #include "pageio.h"
 #include "util.h"
@@ -47,13 +48,13 @@ must_come(const struct get *g, uint64_t page)
 
 /* Object locked: can it be filled with zeros, asking nobody? */
 static bool
-is_new(const struct swap_object *object, uint64_t page)
+is_new(struct swap_object *object, uint64_t page)
 {
 	enum page_state state = page_state(object, page);
 
 	if (page_is_busy(object, page))
 		return false;
-	return state == PAGE_ZERO || (state == PAGE_EMPTY && !object->copy);
+	return state == PAGE_EMPTY && !copy_is_needed(object, page, 1);
 }
 
 /*
@@ -89,10 +90,12 @@ fill_new(const struct get *g, uint64_t page)
 		return 0;
 	}
 	object_busy(object, page, n);
+	object_open(object);
 	object_unlock(object);
 	rc = pageback_fill_hole(object, page, n);
 	nin = pageback_enter_new(object, page, n, rc == 0);
 	object_lock(object);
+	object_close(object);
 	object_give_ram(object, n - nin);
 	regions_unbusy(object, page, n);
 	return nin;
@@ -119,6 +122,7 @@ get_cheap(const struct get *g)
 
 	while (page < g->end) {
 		object_lock(object);
+		object_wait_forks(object);
 		if (is_new(object, page)) {
 			n = fill_new(g, page);
 			if (n == 0 && must_come(g, page))

@@ -16,9 +16,10 @@
  * lost stays lost there; with DESTROY the call fails instead of freeing what
  * may be the last good one.
  *
- * A fork copy has what it would take from its source; where nobody ever wrote
- * that, it has nothing.  As a destination it takes such a page before the page
- * of the other object is freed: that may be its source.
+ * A fork copy has what it would take from its source.  As a destination it takes
+ * such a page before the page of the other object is freed: that may be its
+ * source.  Where copies depend on a page that is to be freed, or filled, they
+ * take it first (C1 of copy.c).
  *
  *	M1  Both pages are owned, so that no fault, no page-out and no other
  *	    copy changes one of them.  Of two objects the one with the larger
@@ -31,6 +32,9 @@
  *	M4  RAM is taken before any page is owned.
  *	M5  No page moves during a handover, which looks at each object once:
  *	    the lock `moves' and core->frozen see to that.
+ *	M6  Both objects are open while pages of them change, that with the
+ *	    larger number first.  So no copy of one of them is made meanwhile,
+ *	    which may take a transfer of pages here.
  *
  * Costs: runs of pages that the source does not have are skipped at a byte
  * each.  A handed-over page takes two map operations and six uses of the locks,
@@ -104,11 +108,8 @@ to_slot(const struct merge *m, uint64_t i)
 static bool
 is_absent(const struct swap_object *object, uint64_t page)
 {
-	enum page_state state = page_state(object, page);
-
-	if (page_is_busy(object, page))
-		return false;
-	return state == PAGE_ZERO || (state == PAGE_EMPTY && !object->copy);
+	return !page_is_busy(object, page) &&
+	       page_state(object, page) == PAGE_EMPTY;
 }
 
 /* How many of the next @n pages the source does not have. */
@@ -154,11 +155,10 @@ ram_needed(const struct merge *m, uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		enum page_state state = page_state(m->to, m->to_page + i);
 
-		if (absent[i] || (state != PAGE_EMPTY && state != PAGE_ZERO))
+		if (absent[i] ||
+		    (state != PAGE_EMPTY && state != PAGE_SOURCE))
 			continue;
-		/* What a copy must fetch is not known yet. */
-		if (!moves[i] || noswap ||
-		    (m->to->copy && state == PAGE_EMPTY))
+		if (!moves[i] || noswap || state == PAGE_SOURCE)
 			need++;
 	}
 	object_unlock(m->to);
@@ -196,10 +196,11 @@ disown(struct swap_object *object, uint64_t page, uint64_t n)
 static int
 fetch(struct swap_object *copy, uint64_t page, void *buf)
 {
+	uint64_t n;
 	int rc;
 
 	object_lock(copy);
-	rc = copy_fetch(copy, page, buf);
+	rc = copy_fetch(copy, page, 1, buf, &n);
 	object_unlock(copy);
 	return rc;
 }
@@ -219,14 +220,11 @@ look_from(struct merge *m)
 		switch (state) {
 		case PAGE_EMPTY:
 			m->what[i] = NOTHING;
-			if (!m->from->copy)
-				break;
+			break;
+		case PAGE_SOURCE:
 			rc = fetch(m->from, page, slot(m, i));
 			m->what[i] = rc < 0 ? LOST :
 				     rc == 0 ? FETCHED : NOTHING;
-			break;
-		case PAGE_ZERO:
-			m->what[i] = NOTHING;
 			break;
 		case PAGE_SWAPPED:
 			m->what[i] = m->destroy ? MOVE : READ;
@@ -255,9 +253,8 @@ look_to(struct merge *m)
 		state = page_state(m->to, page);
 		object_unlock(m->to);
 		m->has[i] = state == PAGE_POISON ? HAS_LOST :
-			    state == PAGE_EMPTY || state == PAGE_ZERO ?
-			    HAS_NOT : HAS;
-		if (state == PAGE_EMPTY && m->to->copy) {
+			    state == PAGE_EMPTY ? HAS_NOT : HAS;
+		if (state == PAGE_SOURCE) {
 			rc = fetch(m->to, page, to_slot(m, i));
 			m->has[i] = rc < 0 ? HAS_LOST : rc == 0 ? HAS_FETCHED :
 				    HAS_NOT;
@@ -265,11 +262,23 @@ look_to(struct merge *m)
 	}
 }
 
+/* Might pages of it have to be fetched? */
+static bool
+has_source(struct swap_object *object)
+{
+	bool has;
+
+	object_lock(object);
+	has = object->nsource > 0;
+	object_unlock(object);
+	return has;
+}
+
 /* Own pages on both sides, at most @n; what is to be done is in m->what. */
 static void
 own_both(struct merge *m, uint64_t n)
 {
-	if (m->from->copy || m->to->copy)
+	if (has_source(m->from) || has_source(m->to))
 		n = min_u64(n, FETCH_PAGES);
 	if (m->from->id > m->to->id) {
 		uint64_t owned = own(m->from, m->from_page, n);
@@ -311,47 +320,107 @@ decide(struct merge *m)
 	}
 }
 
+/* ------------------------------------------------------------------ copies */
+
+static void
+open_one(struct swap_object *object)
+{
+	object_lock(object);
+	object_open(object);
+	object_unlock(object);
+}
+
+static void
+close_one(struct swap_object *object)
+{
+	object_lock(object);
+	object_close(object);
+	object_unlock(object);
+}
+
+/* The pages in hand are owned.  M6. */
+static void
+open_both(struct merge *m)
+{
+	bool from_first = m->from->id > m->to->id;
+
+	open_one(from_first ? m->from : m->to);
+	open_one(from_first ? m->to : m->from);
+}
+
+/*
+ * Copies that depend on pages that change take them first.  Nothing is owned;
+ * who makes a copy now is found by may_change().
+ */
+static int
+settle_both(struct merge *m, uint64_t n)
+{
+	int rc = 0;
+
+	if (m->destroy)
+		rc = copy_settle(m->from, m->from_page, n, false, false);
+	return rc < 0 ? rc : copy_settle(m->to, m->to_page, n, true, false);
+}
+
+/* All is owned, open and decided.  Does no copy depend on what will change? */
+static bool
+may_change(struct merge *m)
+{
+	bool may = true;
+
+	object_lock(m->from);
+	for (uint64_t i = 0; may && m->destroy && i < m->n; i++)
+		may = m->what[i] == NOTHING ||
+		      !copy_is_needed(m->from, m->from_page + i, 1);
+	object_unlock(m->from);
+	object_lock(m->to);
+	for (uint64_t i = 0; may && i < m->n; i++)
+		may = m->what[i] == NOTHING || m->has[i] != HAS_NOT ||
+		      !copy_is_needed(m->to, m->to_page + i, 1);
+	object_unlock(m->to);
+	return may;
+}
+
 /* -------------------------------------------------------------- one page */
 
 /*
  * The reservations of both sides stay whole (P6): a page of the source that is
  * reserved gets one set aside for the block that leaves.
  */
-static int
-move(struct merge *m, uint64_t i)
+int
+merge_move_block(struct swap_object *from, uint64_t from_page,
+		 struct swap_object *to, uint64_t to_page)
 {
-	uint64_t from_page = m->from_page + i, to_page = m->to_page + i;
-	struct space *space = &m->from->core->space;
+	struct space *space = &from->core->space;
 	bool from_reserved, to_reserved;
 	uint64_t block;
 	int rc = 0;
 
-	object_lock(m->from);
-	block = swapmap_get(m->from->map, from_page);
-	from_reserved = (m->from->page[from_page] & PAGE_RESERVED) != 0;
-	object_unlock(m->from);
-	object_lock(m->to);
-	to_reserved = (m->to->page[to_page] & PAGE_RESERVED) != 0;
-	if (object_block_room(m->to) == 0)
+	object_lock(from);
+	block = swapmap_get(from->map, from_page);
+	from_reserved = (from->page[from_page] & PAGE_RESERVED) != 0;
+	object_unlock(from);
+	object_lock(to);
+	to_reserved = (to->page[to_page] & PAGE_RESERVED) != 0;
+	if (object_block_room(to) == 0)
 		rc = -EAGAIN;
 	else if (from_reserved && !to_reserved)
 		rc = space_reserve(space, 1);
 	if (rc == 0) {
 		/* What was set aside for this one goes to the source's. */
-		rc = object_enter_block(m->to, to_page, block, from_reserved);
+		rc = object_enter_block(to, to_page, block, from_reserved);
 		if (rc == 0)
-			object_set_state(m->to, to_page, PAGE_SWAPPED);
+			object_set_state(to, to_page, PAGE_SWAPPED);
 		else if (from_reserved && !to_reserved)
 			space_unreserve(space, 1);
 	}
-	object_unlock(m->to);
+	object_unlock(to);
 	if (rc < 0)
 		return rc;
-	object_lock(m->from);
-	object_forget_block(m->from, from_page);
-	object_set_state(m->from, from_page,
-			 m->from->copy ? PAGE_ZERO : PAGE_EMPTY);
-	object_unlock(m->from);
+	object_lock(from);
+	object_forget_block(from, from_page);
+	object_set_state(from, from_page, PAGE_EMPTY);
+	object_unlock(from);
 	return 0;
 }
 
@@ -396,6 +465,22 @@ read_memory(struct merge *m, uint64_t i, uint64_t n)
 	return rc;
 }
 
+/* What a copy needs of the destination itself comes in protected (KEEP). */
+static int
+guard(struct merge *m, uint64_t page, uint64_t n)
+{
+	struct region_set *set = NULL;
+	int rc;
+
+	object_lock(m->to);
+	if (copy_is_needed(m->to, page, n))
+		set = region_set_get(m->to);
+	object_unlock(m->to);
+	rc = regions_protect(set, NULL, page, n);
+	region_set_put(set);
+	return rc;
+}
+
 /*
  * What is in slots goes into the destination; RAM has been taken.  *ret_n pages
  * have arrived: fewer, and then at least one, where the memfd takes no more.
@@ -405,8 +490,11 @@ put(struct merge *m, uint64_t i, uint64_t n, uint64_t *ret_n)
 {
 	const char *buf = m->what[i] == KEEP ? to_slot(m, i) : slot(m, i);
 	uint64_t page = m->to_page + i;
-	int rc = pwrite_full(m->to->memfd, buf, n << page_shift(),
-			     (off_t)(page << page_shift()));
+	int rc = guard(m, page, n);
+
+	if (rc == 0)
+		rc = pwrite_full(m->to->memfd, buf, n << page_shift(),
+				 (off_t)(page << page_shift()));
 
 	*ret_n = pageback_enter_new(m->to, page, n, rc == 0);
 	m->ram -= *ret_n;
@@ -491,7 +579,10 @@ act(struct merge *m, uint64_t i, uint64_t n, uint64_t *ret_done)
 		break;
 	case MOVE:
 		while (*ret_done < n && rc == 0) {
-			rc = move(m, i + *ret_done);
+			rc = merge_move_block(m->from,
+					      m->from_page + i + *ret_done,
+					      m->to,
+					      m->to_page + i + *ret_done);
 			*ret_done += rc == 0;
 		}
 		/* The swap limit of the destination: the next step reads it. */
@@ -540,9 +631,10 @@ step(struct merge *m, uint64_t n, uint64_t *ret_done)
 	if (*ret_done > 0)
 		return 0;
 	n = min_u64(n, SWAP_CLUSTER_MAX);
+	rc = settle_both(m, n);
 	need = ram_needed(m, n);
 	m->ram = 0;
-	if (need > 0)
+	if (need > 0 && rc == 0)
 		rc = pageback_take_ram(&m->pb, m->to, need, &m->ram);
 	if (rc < 0)
 		return rc;
@@ -551,8 +643,12 @@ step(struct merge *m, uint64_t n, uint64_t *ret_done)
 		rc = -ESHUTDOWN;
 	} else {
 		own_both(m, n);
+		open_both(m);
 		decide(m);
-		rc = act_all(m, ret_done);
+		if (may_change(m))
+			rc = act_all(m, ret_done);
+		close_one(m->from);
+		close_one(m->to);
 		disown(m->from, m->from_page, m->n);
 		disown(m->to, m->to_page, m->n);
 	}

@@ -118,6 +118,7 @@ name_add(struct object_table *table, struct swap_object *object)
 	at = chain(table, object->hash);
 	object->next_named = *at;
 	*at = object;
+	object->is_named = true;
 	table->nnamed++;
 	return 0;
 }
@@ -127,8 +128,9 @@ name_remove(struct object_table *table, struct swap_object *object)
 {
 	struct swap_object **at;
 
-	if (object->name[0] == '\0')
+	if (!object->is_named)
 		return;
+	object->is_named = false;
 	at = chain(table, object->hash);
 	while (*at != object)
 		at = &(*at)->next_named;
@@ -218,6 +220,14 @@ object_table_remove(struct object_table *table, struct swap_object *object)
 {
 	pthread_mutex_lock(&table->lock);
 	leave(table, object);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void
+object_table_unname(struct object_table *table, struct swap_object *object)
+{
+	pthread_mutex_lock(&table->lock);
+	name_remove(table, object);
 	pthread_mutex_unlock(&table->lock);
 }
 

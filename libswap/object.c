@@ -8,7 +8,8 @@
  * when the last one goes the object is killed: it leaves the table and all
  * it has is freed.  `holds` is the life of the structure: operations in
  * flight, and the pager's walks over the table.  A page that is busy when the
- * object is killed is freed by its owner, in object_unbusy().
+ * object is killed is freed by its owner, in object_unbusy().  An object that has
+ * copies when the last of `refs' goes is not killed yet, but an orphan.
  *
  * An object is charged to its owner from its creation until it is killed, or,
  * where pages were busy then, until the last of these is free.
@@ -322,14 +323,8 @@ object_make(struct core *core, const struct object_spec *spec,
 		object_free(object);
 		return rc;
 	}
-	if (spec->source != NULL) {
-		object->source = object_hold(spec->source);
-		object->copy = true;
-	}
 	rc = object_publish(core, object, error);
 	if (rc < 0) {
-		if (object->source != NULL)
-			object_drop(object->source);
 		object_free(object);
 		return rc;
 	}
@@ -381,6 +376,93 @@ object_drop(struct swap_object *object)
 	object_table_forget(table);
 }
 
+/* ----------------------------------------------------------------- copies */
+
+void
+object_call_collapse(struct core *core)
+{
+	pthread_mutex_lock(&core->copies_lock);
+	core->copies_work = true;
+	pthread_cond_signal(&core->copies_called);
+	pthread_mutex_unlock(&core->copies_lock);
+}
+
+/* What a successor reads.  The copy is locked, or not yet seen. */
+static void
+record_source(struct swap_object *copy)
+{
+	struct object_record *record = swapmap_header(copy->map);
+
+	record->source = copy->source != NULL ? copy->source->id : 0;
+}
+
+void
+object_link_copy(struct swap_object *source, struct swap_object *copy)
+{
+	struct swap_object **at = &source->copies;
+
+	while (*at != NULL && (*at)->id > copy->id)
+		at = &(*at)->next_copy;
+	copy->next_copy = *at;
+	*at = copy;
+	source->ncopies++;
+	source->guarded = true;
+	copy->source = source;
+	record_source(copy);
+}
+
+void
+object_unlink_copy(struct swap_object *source, struct swap_object *copy)
+{
+	struct swap_object **at = &source->copies;
+
+	while (*at != copy)
+		at = &(*at)->next_copy;
+	*at = copy->next_copy;
+	source->ncopies--;
+	copy->source = NULL;
+	record_source(copy);
+}
+
+/* Returns the source if it is to be killed. */
+static struct swap_object *
+leave_source(struct swap_object *copy)
+{
+	struct core *core = copy->core;
+	struct swap_object *source;
+	bool last, orphan;
+
+	/* Locked in their order, so look first who it is. */
+	for (;;) {
+		object_lock(copy);
+		source = copy->source;
+		if (source != NULL)
+			object_hold(source);
+		object_unlock(copy);
+		if (source == NULL)
+			return NULL;
+		object_lock(source);
+		object_lock(copy);
+		if (copy->source == source)
+			break;
+		object_unlock(copy);
+		object_unlock(source);
+		object_drop(source);
+	}
+	object_unlink_copy(source, copy);
+	last = source->ncopies == 0;
+	orphan = source->orphan;
+	object_unlock(copy);
+	object_unlock(source);
+	/* To collapse one that has one left, or lift the protection. */
+	object_call_collapse(core);
+	/* An orphan is held by its life, too, which only we end now. */
+	object_drop(source);
+	return last && orphan ? source : NULL;
+}
+
+/* ------------------------------------------------------------ life and death */
+
 /* Locked.  Free what a page of a dead object holds. */
 static void
 reap_page(struct swap_object *object, uint64_t page)
@@ -412,18 +494,13 @@ drop_reservations(struct swap_object *object, uint64_t page, uint64_t n)
 		space_unreserve(&object->core->space, set_aside);
 }
 
-static void
-object_kill(struct swap_object *object)
+/* Locked.  The whole of it but for busy pages; true: there are some. */
+static bool
+reap(struct swap_object *object)
 {
-	struct swap_object *source;
 	bool busy = false;
 	uint64_t page = 0;
 
-	object_table_remove(&object->core->table, object);
-	object_lock(object);
-	object->dead = true;
-	source = object->source;
-	object->source = NULL;
 	while (page < object->npages) {
 		uint64_t first = page;
 
@@ -440,21 +517,78 @@ object_kill(struct swap_object *object)
 		busy |= page < object->npages;
 		page++;
 	}
+	return busy;
+}
+
+/* Returns its source, if that is an orphan without copies now. */
+static struct swap_object *
+kill_one(struct swap_object *object)
+{
+	struct swap_object *orphan;
+
+	object_table_remove(&object->core->table, object);
+	object_lock(object);
+	object->dead = true;
+	if (!reap(object))
+		give_charge(object);
 	if (object->flags & SWAP_OBJECT_NOSWAP)
 		object_unwire(object, object->npages);
 	object_unlock(object);
-	if (!busy)
-		give_charge(object);
-	if (source != NULL)
-		object_drop(source);
+	orphan = leave_source(object);
 	object_drop(object);
+	return orphan;
+}
+
+void
+object_kill(struct swap_object *object)
+{
+	while (object != NULL)
+		object = kill_one(object);
+}
+
+void
+object_leave_source(struct swap_object *copy)
+{
+	object_kill(leave_source(copy));
+}
+
+/* Nobody uses it but its copies.  Locked. */
+static void
+become_orphan(struct swap_object *object)
+{
+	object->orphan = true;
+	/* What it keeps its copies pay for: one of them lacks each page. */
+	give_charge(object);
+	for (uint64_t i = 0; i < object->npages && object->nwired > 0; i++) {
+		if (object->wire[i] == 0)
+			continue;
+		object->wire[i] = 0;
+		object->nwired--;
+		object_wire_give(object, 1);
+	}
 }
 
 void
 object_unref(struct swap_object *object)
 {
-	if (atomic_fetch_sub(&object->refs, 1) == 1)
+	struct core *core = object->core;
+	bool orphan;
+
+	if (atomic_fetch_sub(&object->refs, 1) != 1)
+		return;
+	object_hold(object);
+	object_lock(object);
+	orphan = object->ncopies > 0;
+	if (orphan)
+		become_orphan(object);
+	object_unlock(object);
+	if (orphan) {
+		object_table_unname(&core->table, object);
+		object_call_collapse(core);
+	} else {
 		object_kill(object);
+	}
+	object_drop(object);
 }
 
 void
@@ -502,6 +636,28 @@ object_unbusy(struct swap_object *object, uint64_t page, uint64_t n)
 }
 
 void
+object_wait_forks(struct swap_object *object)
+{
+	while (object->forking > 0)
+		object_wait_unbusy(object);
+}
+
+void
+object_open(struct swap_object *object)
+{
+	object_wait_forks(object);
+	object->opening++;
+}
+
+void
+object_close(struct swap_object *object)
+{
+	object->opening--;
+	if (object->opening == 0 && object->forking > 0)
+		pthread_cond_broadcast(&object->unbusy);
+}
+
+void
 object_wait_unbusy(struct swap_object *object)
 {
 	uint64_t at = now_usec() + 100000;
@@ -525,6 +681,7 @@ object_set_state(struct swap_object *object, uint64_t page,
 	object->nresident -= was_resident;
 	object->nswapped -= old == PAGE_SWAPPED;
 	object->npoison -= old == PAGE_POISON;
+	object->nsource -= old == PAGE_SOURCE;
 	object->page[page] = (uint8_t)((object->page[page] & ~PAGE_STATE) |
 				       (unsigned)state);
 	resident = page_is_resident(object, page);
@@ -535,6 +692,9 @@ object_set_state(struct swap_object *object, uint64_t page,
 					  memory_order_relaxed);
 	object->nswapped += state == PAGE_SWAPPED;
 	object->npoison += state == PAGE_POISON;
+	object->nsource += state == PAGE_SOURCE;
+	if (swap_unlikely(page >= object->used_end) && state != PAGE_EMPTY)
+		object->used_end = page + 1;
 }
 
 void
@@ -814,7 +974,8 @@ object_memory(struct swap_object *object)
 	object_lock(object);
 	bytes = sizeof(*object) + swapmap_memory(object->map);
 	/* One byte of state for each page that was ever used, about. */
-	bytes += object->nresident + object->nswapped + object->nwired;
+	bytes += object->nresident + object->nswapped + object->nwired +
+		 object->nsource;
 	object_unlock(object);
 	return bytes;
 }
@@ -847,6 +1008,10 @@ object_stats(struct swap_object *object, struct swap_object_stats *st)
 	st->writers = object->nwriters;
 	st->pagein_pages = atomic_load(&object->pagein_pages);
 	st->pageout_pages = atomic_load(&object->pageout_pages);
+	st->source_id = object->source != NULL ? object->source->id : 0;
+	st->copies = object->ncopies;
+	st->shared_bytes = object->nsource << shift;
+	st->orphan = object->orphan;
 	st->map_bytes = swapmap_memory(object->map);
 	format_cut(st->map_kind, sizeof(st->map_kind), "%s",
 		   swapmap_kind_name(swapmap_kind(object->map)));

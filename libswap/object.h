@@ -12,7 +12,8 @@
  *	DIRTY	 in the memfd, no block; may be written at any time
  *	POISON	 lost: whoever touches it gets SIGBUS.  Also what a copy could
  *		 not take from its source, and what did not fit (FULL_FAILS)
- *	ZERO	 as EMPTY, in a copy: it does not ask its source
+ *	SOURCE	 in a copy: its contents are those of the source's page of that
+ *		 number, whatever that is (copy.c)
  *
  *	        fault_zero, getpages        fault_write
  *	EMPTY ------------> DIRTY <------------------------- CLEAN
@@ -29,12 +30,18 @@
  * EMPTY -> SWAPPED takes the block of a page that is SWAPPED in the other, and
  * EMPTY there from then on.
  *
+ * A page of a copy begins as SOURCE, where its source has anything there, and
+ * never comes back to that: it becomes DIRTY with what was fetched, SWAPPED by
+ * taking the source's block, EMPTY where the source reads as zeros, or POISON.
+ * While it is SOURCE the copy *depends* on the source's page.
+ *
  * Invariants, at any moment when a page is not BUSY:
  *
  *	P1  SWAPPED: the map has its block and the memfd has a hole there;
  *	P2  CLEAN: in the memfd, and no region lets it be written;
- *	P3  DIRTY: in the memfd, and the map has no block;
- *	P4  EMPTY: a hole in the memfd, and no block;
+ *	P3  DIRTY: in the memfd, and the map has no block; no region lets it be
+ *	    written while a copy depends on it;
+ *	P4  EMPTY and SOURCE: a hole in the memfd, and no block;
  *	P5  POISON: the map says SWAPMAP_POISON, unless it had no memory for
  *	    that;
  *	P6  RESERVED, a mark beside the state: one block is guaranteed to the
@@ -62,6 +69,14 @@
  * its source, so taking a page from there is in order.  Who owns a page never
  * waits for RAM.
  *
+ * Opening.  Who makes a page of an object writable, or puts one into its memfd,
+ * or takes its contents away, does that between object_open() and
+ * object_close(), and looks in between whether copies depend on it.  Copies are
+ * made while nobody has the object open.  Who has it open waits for nothing but
+ * another object with a smaller number that he opens, too, or locks for as long
+ * as these are held: so making a copy takes no longer than an ioctl or a
+ * transfer (merge.c) does.
+ *
  * Lock order (a thread that holds one takes only those below it):
  *
  *	admin		pager: one attach, detach or handover at a time
@@ -69,7 +84,8 @@
  *	moves		pages between two objects: many at a time, or a handover
  *			or a reservation
  *	writable	one region: its protection
- *	object		page states, map, region set; one object at a time
+ *	object		page states, map, region set; of two, which only copies
+ *			need (copy.c), the one with the smaller number first
  *	space		device table and block lists
  *	late		blocks freed while somebody else had space
  *	queue, budget	leaf locks, as are the region table's, the pools', the
@@ -108,7 +124,7 @@ enum page_state {
 	PAGE_CLEAN,
 	PAGE_DIRTY,
 	PAGE_POISON,
-	PAGE_ZERO,	/* EMPTY, in a copy that does not ask its source */
+	PAGE_SOURCE,	/* in a copy: ask its source */
 };
 
 #define PAGE_STATE	0x07u	/* mask of enum page_state */
@@ -133,6 +149,7 @@ struct counters {
 	_Atomic uint64_t readahead_pages, readahead_used, readahead_wasted;
 	_Atomic uint64_t cache_hits, refaults, pageout_fill, pagein_fill;
 	_Atomic uint64_t limit_waits, async_waits, slow_transfers;
+	_Atomic uint64_t copy_pages, copy_pushed_pages;
 };
 
 static inline void
@@ -192,6 +209,11 @@ struct core {
 	struct log_limit limit_foreign, limit_read, limit_protect;
 	struct log_limit limit_refused, limit_maps, limit_room;
 	struct log_limit limit_reserve;
+	/* Work for copy-collapse.c. */
+	pthread_mutex_t	 copies_lock;	/* a leaf */
+	pthread_cond_t	 copies_called;
+	bool		 copies_work;	/* (copies_lock) there is some */
+	bool		 copies_stop;	/* (copies_lock) */
 };
 
 /*
@@ -204,7 +226,8 @@ struct swap_object {
 	uint64_t	 client;	/* (c) number of a connection; 0: none */
 	uint64_t	 id;		/* (c) */
 	uint32_t	 slot;		/* (c) in the table */
-	struct swap_object *next_named;	/* (table) in its chain */
+	struct swap_object *next_named;	/* (table) in its chain ... */
+	bool		 is_named;	/* (table) ... if it is in one */
 	uint32_t	 hash;		/* (c) of the name */
 	unsigned	 flags;		/* (l) SWAP_OBJECT_* */
 	uint64_t	 npages;	/* (c) */
@@ -231,12 +254,23 @@ struct swap_object {
 	uint64_t	 ngoing;	/* (l) ... and those that are dirty */
 	_Atomic uint64_t pagein_pages, pageout_pages; /* (a) ever */
 	uint32_t	 nwriters;	/* (l) regions that are writable */
-	uint64_t	 charged;	/* bytes; creation, then the killer */
-	struct swap_object *source;	/* (l) a copy asks it for EMPTY pages */
-	bool		 copy;		/* (c) was made as a copy */
+	uint64_t	 charged;	/* bytes; creation, then (l) */
 	bool		 exact;		/* (c) SWAP_OBJECT_EXACT */
-	bool		 cut;		/* (l) a copy that lost its source */
-	unsigned	 fetching;	/* (l) reads of source in flight */
+	uint64_t	 used_end;	/* (l) no page from here on was ever
+					   anything but EMPTY */
+
+	/* Copies: see copy.c. */
+	struct swap_object *source;	/* (l) NULL: none; lives while this is
+					   in its list */
+	uint64_t	 nsource;	/* (l) pages that are SOURCE */
+	struct swap_object *copies;	/* (l) the largest number first */
+	struct swap_object *next_copy;	/* (the source's l) */
+	unsigned	 ncopies;	/* (l) */
+	unsigned	 opening;	/* (l) between open and close */
+	unsigned	 forking;	/* (l) copies that are being made */
+	bool		 orphan;	/* (l) refs are gone, copies are not */
+	bool		 guarded;	/* (l) pages may be protected that no
+					   copy depends on any more */
 };
 
 int object_table_init(struct object_table *table);
@@ -251,6 +285,9 @@ struct swap_object *object_table_find(struct object_table *table,
 /* One that is killed; its memory is counted until object_table_forget(). */
 void object_table_remove(struct object_table *table,
 			 struct swap_object *object);
+/* It is not found by its name any more. */
+void object_table_unname(struct object_table *table,
+			 struct swap_object *object);
 void object_table_forget(struct object_table *table);
 
 struct object_spec {
@@ -260,7 +297,6 @@ struct object_spec {
 	uid_t		 uid;
 	pid_t		 pid;
 	const char	*command;
-	struct swap_object *source;	/* make a copy of this */
 	uint64_t	 client;	/* who makes it; 0: nobody in particular */
 	struct pool	*pool;		/* NULL: the core's */
 };
@@ -273,9 +309,24 @@ int object_create(struct core *core, const struct object_spec *spec,
 		  struct swap_object **ret_object, struct swap_error *error);
 /* Find by name and take a reference; NULL: none. */
 struct swap_object *object_find(struct core *core, const char *name);
-/* The last one kills the object: pages and blocks are freed at once, those
- * of busy pages when they stop being busy (NetBSD uao_detach, KILLME). */
+/*
+ * The last one kills the object: pages and blocks are freed at once, those of
+ * busy pages when they stop being busy (NetBSD uao_detach, KILLME).  One that
+ * has copies becomes an orphan, and is killed when the last of them leaves it.
+ */
 void object_unref(struct swap_object *object);
+/*
+ * Not locked.  The copy needs its source no more: no page of it is SOURCE, or it
+ * is dead.
+ */
+void object_leave_source(struct swap_object *copy);
+/* Locked.  Into or out of the list of copies; @copy is locked as well. */
+void object_link_copy(struct swap_object *source, struct swap_object *copy);
+void object_unlink_copy(struct swap_object *source, struct swap_object *copy);
+/* An orphan that has no copies any more. */
+void object_kill(struct swap_object *object);
+/* There is work for copy-collapse.c. */
+void object_call_collapse(struct core *core);
 
 /*
  * What the sum of all objects is compared with (tunable "overcommit"): bytes of
@@ -325,6 +376,15 @@ page_is_busy(const struct swap_object *object, uint64_t page)
 {
 	return (object->page[page] & PAGE_BUSY) != 0;
 }
+
+/*
+ * Begin to open pages, see above; waits for copies that are being made, and then
+ * unlocks meanwhile: pages that are owned stay so.
+ */
+void object_open(struct swap_object *object);
+void object_close(struct swap_object *object);
+/* Wait until no copy is being made. */
+void object_wait_forks(struct swap_object *object);
 
 /* Own @n pages, none of which is busy. */
 void object_busy(struct swap_object *object, uint64_t page, uint64_t n);
@@ -442,7 +502,7 @@ size_t object_memory(struct swap_object *object);
 void object_stats(struct swap_object *object, struct swap_object_stats *st);
 
 /* What a successor finds in the header of an object's map file. */
-#define OBJECT_RECORD_MAGIC	UINT64_C(0x31304a4253504157)
+#define OBJECT_RECORD_MAGIC	UINT64_C(0x32304a4253504157)
 struct object_record {
 	uint64_t	magic;
 	uint64_t	id, npages;
@@ -450,6 +510,11 @@ struct object_record {
 	int32_t		pid;
 	uint32_t	unused;
 	char		name[SWAP_NAME_MAX + 1];
+	/*
+	 * A copy's source, whose pages it has where it has neither memory nor a
+	 * block nor ever had: a successor cannot take that for zeros.  0: none.
+	 */
+	uint64_t	source;
 };
 
 #endif

@@ -45,6 +45,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "copy.h"
 #include "pageback.h"
 #include "pageback-index.h"
 #include "pageio.h"
@@ -377,16 +378,34 @@ lose(struct emptier *e, struct job *job, const struct piece *piece)
 
 /* ------------------------------------------------------------------ to RAM */
 
+/* Object open.  Where copies depend on pages they may not be written. */
+static int
+guard_run(struct swap_object *object, uint64_t page, uint64_t n)
+{
+	struct region_set *set = NULL;
+	int rc;
+
+	object_lock(object);
+	if (copy_is_needed(object, page, n))
+		set = region_set_get(object);
+	object_unlock(object);
+	rc = regions_protect(set, NULL, page, n);
+	region_set_put(set);
+	return rc;
+}
+
 /* Put pieces that have been read into the memfd: consecutive pages. */
 static int
 put_run(const struct job *job, struct piece *piece, unsigned n)
 {
-	const struct swap_object *object = piece->object;
-	int rc = pwrite_full(object->memfd,
-			     job->buf + ((size_t)piece->at << page_shift()),
-			     (size_t)n << page_shift(),
-			     (off_t)(piece->page << page_shift()));
+	struct swap_object *object = piece->object;
+	int rc = guard_run(object, piece->page, n);
 
+	if (rc == 0)
+		rc = pwrite_full(object->memfd, job->buf +
+				 ((size_t)piece->at << page_shift()),
+				 (size_t)n << page_shift(),
+				 (off_t)(piece->page << page_shift()));
 	/* The kernel fills them in order, and a program may see them now. */
 	for (unsigned i = 0; rc < 0 && i < n; i++)
 		piece[i].read = object_has_memory(object, piece[i].page);
@@ -440,6 +459,9 @@ finish_ram(struct emptier *e, struct job *job)
 		int rc;
 
 		n = run_length(job, i);
+		object_lock(object);
+		object_open(object);
+		object_unlock(object);
 		for (unsigned k = 0; k < n; k += len) {
 			len = 1;
 			if (!job->piece[i + k].read)
@@ -451,6 +473,7 @@ finish_ram(struct emptier *e, struct job *job)
 		}
 		object_lock(object);
 		good += enter_run(e, job, i, n);
+		object_close(object);
 		regions_unbusy(object, job->piece[i].page, n);
 	}
 	e->sweep->done += good;

@@ -141,20 +141,38 @@ put_back(struct pageback *pb, struct swap_object *object, uint64_t first,
 	return rc;
 }
 
-/* May pages from @block on keep their blocks?  Then protect them. */
+/* Object locked.  May pages from @block on keep their blocks? */
 static bool
-may_be_clean(struct pageback *pb, struct swap_object *object,
-	     struct region_set *set, const struct batch *b, uint64_t block)
+may_be_clean(struct pageback *pb, struct swap_object *object, uint64_t block)
 {
 	struct space *space = &pb->core->space;
-	bool tight;
 
-	object_lock(object);
-	tight = object_blocks_tight(object);
+	return pb->clean && !object_blocks_tight(object) &&
+	       !space_is_leaving(space, block) && !space_is_tight(space);
+}
+
+/*
+ * Put what was read into the memfd, protected before where it is clean or where
+ * copies depend on it.  Object locked and open, unlocked meanwhile.
+ */
+static int
+put_batch(struct pageback *pb, struct swap_object *object,
+	  struct region_set *set, struct batch *b, uint64_t block)
+{
+	bool guard = copy_is_needed(object, b->first, b->n);
+	int rc = 0;
+
+	b->clean = may_be_clean(pb, object, block);
 	object_unlock(object);
-	return pb->clean && !tight && !space_is_leaving(space, block) &&
-	       !space_is_tight(space) &&
-	       regions_protect(set, NULL, b->first, b->n) == 0;
+	if (b->clean || guard)
+		rc = regions_protect(set, NULL, b->first, b->n);
+	b->clean &= rc == 0;
+	if (rc == 0 || !guard)
+		rc = put_back(pb, object, b->first, b->n, b->in);
+	else
+		memset(b->in, 0, sizeof(b->in));
+	object_lock(object);
+	return rc;
 }
 
 /*
@@ -184,13 +202,14 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	count(&object->pagein_pages, nread);
 	for (uint64_t i = 0; i < b.n; i++)
 		b.lost[i] = !b.in[i];
-	b.clean = may_be_clean(pb, object, set, &b, block);
-	region_set_put(set);
-	rc = put_back(pb, object, b.first, b.n, b.in);
 	object_lock(object);
+	object_open(object);
+	rc = put_batch(pb, object, set, &b, block);
 	good = settle(pb, object, &b);
+	object_close(object);
 	object_give_ram(object, ram - good);
 	regions_unbusy(object, b.first, b.n);
+	region_set_put(set);
 	*ret_next = b.first + b.n;
 	if (rc == 0 && nread < b.n)
 		rc = -EIO;
@@ -262,62 +281,67 @@ pageback_enter_new(struct swap_object *object, uint64_t page, uint64_t n,
 	return nin;
 }
 
-/* Memory for an owned page without contents of its own. */
+/*
+ * Own a page that never had contents, and open the object.  -EAGAIN it is
+ * something else by now; 1: copies depend on it.
+ */
 static int
-fill_new(struct pageback *pb, struct swap_object *object, uint64_t page,
-	 bool ask_source)
+own_new(struct swap_object *object, uint64_t page)
 {
-	int rc;
+	int rc = -EAGAIN;
 
-	if (!ask_source)
-		return pageback_fill_hole(object, page, 1);
 	object_lock(object);
-	rc = copy_fetch(object, page, pb->buf);
+	object_wait_forks(object);
+	if (!page_is_busy(object, page) &&
+	    page_state(object, page) == PAGE_EMPTY) {
+		rc = copy_is_needed(object, page, 1);
+		if (rc == 0) {
+			object_busy(object, page, 1);
+			object_open(object);
+		}
+	}
 	object_unlock(object);
-	if (rc < 0)
-		return rc;
-	return pwrite_full(object->memfd, pb->buf, page_bytes(),
-			   (off_t)(page << page_shift()));
-}
-
-static bool
-is_new(const struct swap_object *object, uint64_t page)
-{
-	enum page_state state = page_state(object, page);
-
-	return !page_is_busy(object, page) &&
-	       (state == PAGE_EMPTY || state == PAGE_ZERO);
+	return rc;
 }
 
 /* A page that never had contents gets memory. */
 static int
 make_new(struct pageback *pb, struct swap_object *object, uint64_t page)
 {
-	bool ask_source;
+	uint64_t ram;
+	int rc = pageback_take_ram(pb, object, 1, &ram);
+	int owned;
+
+	if (rc != 0)
+		return rc;
+	owned = own_new(object, page);
+	if (owned != 0) {
+		pageback_give_ram(object, ram);
+		return owned > 0 ? copy_settle(object, page, 1, true, false) :
+		       0;
+	}
+	rc = pageback_fill_hole(object, page, 1);
+	ram -= pageback_enter_new(object, page, 1, rc == 0);
+	object_lock(object);
+	object_close(object);
+	object_give_ram(object, ram);
+	regions_unbusy(object, page, 1);
+	return ram == 0 ? 0 : rc;
+}
+
+/* A page of a copy that it has in its source comes from there. */
+static int
+take_source(struct pageback *pb, struct swap_object *object, uint64_t page)
+{
 	uint64_t ram;
 	int rc = pageback_take_ram(pb, object, 1, &ram);
 
 	if (rc != 0)
 		return rc;
-	object_lock(object);
-	if (!is_new(object, page)) {
-		object_give_ram(object, ram);
-		object_unlock(object);
-		return 0;
-	}
-	ask_source = object->copy && page_state(object, page) == PAGE_EMPTY;
-	object_busy(object, page, 1);
-	object_unlock(object);
-	rc = fill_new(pb, object, page, ask_source);
-	object_lock(object);
-	if (rc == 0) {
-		object_set_state(object, page, PAGE_DIRTY);
-		object_enqueue(object, page);
-	} else {
-		object_give_ram(object, ram);
-	}
-	regions_unbusy(object, page, 1);
-	return rc;
+	rc = copy_take(object, page, pb->buf);
+	if (rc <= 0)
+		pageback_give_ram(object, ram);
+	return rc < 0 ? rc : 0;
 }
 
 /* A swapped page comes in, unless it is something else by now. */
@@ -357,8 +381,10 @@ pageback_page(struct pageback *pb, struct swap_object *object, uint64_t page,
 			*ret_next = page + 1;
 			break;
 		case PAGE_EMPTY:
-		case PAGE_ZERO:
 			rc = make_new(pb, object, page);
+			break;
+		case PAGE_SOURCE:
+			rc = take_source(pb, object, page);
 			break;
 		case PAGE_POISON:
 			rc = -EIO;
@@ -435,8 +461,7 @@ pageback_free_owned(struct swap_object *object, uint64_t page, uint64_t n)
 	object_free_blocks(object, page, n);
 	for (uint64_t i = page; i < page + n; i++) {
 		resident += page_is_resident(object, i);
-		object_set_state(object, i,
-				 object->copy ? PAGE_ZERO : PAGE_EMPTY);
+		object_set_state(object, i, PAGE_EMPTY);
 	}
 	object_give_ram(object, resident);
 	object_unlock(object);
@@ -444,16 +469,23 @@ pageback_free_owned(struct swap_object *object, uint64_t page, uint64_t n)
 	return 0;
 }
 
-/* Object locked; unlocks. */
+/*
+ * Object locked; unlocks.  -EAGAIN: copies depend on some of the pages, and
+ * nothing was done.
+ */
 static int
 release_run(struct swap_object *object, uint64_t page, uint64_t n)
 {
-	int rc;
+	int rc = -EAGAIN;
 
 	object_busy(object, page, n);
-	object_unlock(object);
-	rc = pageback_free_owned(object, page, n);
-	object_lock(object);
+	object_open(object);
+	if (!copy_is_needed(object, page, n)) {
+		object_unlock(object);
+		rc = pageback_free_owned(object, page, n);
+		object_lock(object);
+	}
+	object_close(object);
 	regions_unbusy(object, page, n);
 	return rc;
 }
@@ -471,7 +503,11 @@ pageback_release(struct swap_object *object, uint64_t page, uint64_t n)
 		run = free_run(object, page, min_u64(end, page + 65536));
 		if (run > 0) {
 			rc = release_run(object, page, run);
-			page += run;
+			if (rc == 0)
+				page += run;
+			else if (rc == -EAGAIN)
+				rc = copy_settle(object, page, run, false,
+						 true);
 		} else if (object->wire[page] > 0) {
 			object_unlock(object);
 			rc = -EBUSY;

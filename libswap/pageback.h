@@ -79,7 +79,8 @@ int pageback_fill_hole(const struct swap_object *object, uint64_t page,
 		       uint64_t n);
 
 /*
- * Owned pages that have got memory are dirty from now on; not locked.  Where
+ * Owned pages that have got memory are dirty from now on; not locked, but open.
+ * Where
  * giving it to them failed midway, @filled false, those are as far as there are
  * any: they stay, since a program may have written into them.  How many.
  */
@@ -88,10 +89,14 @@ uint64_t pageback_enter_new(struct swap_object *object, uint64_t page,
 
 /*
  * Give pages up: no memory, no block, zeros from now on.  Waits for busy
- * pages.  -EBUSY: one is wired; those before it are gone.
+ * pages, and where copies depend on pages in RAM for room for these.  -EBUSY:
+ * one is wired; -ENOMEM no RAM became free; those before it are gone.
  */
 int pageback_release(struct swap_object *object, uint64_t page, uint64_t n);
-/* The same for pages that the caller owns, and goes on owning; not locked. */
+/*
+ * The same for pages that the caller owns, and goes on owning; not locked, and
+ * open, unless it is an orphan.  No copy depends on them.
+ */
 int pageback_free_owned(struct swap_object *object, uint64_t page, uint64_t n);
 
 #endif

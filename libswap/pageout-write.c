@@ -267,7 +267,7 @@ state_after(const struct run *run, bool gone)
 		return gone ? PAGE_SWAPPED : PAGE_CLEAN;
 	if (!gone)
 		return PAGE_DIRTY;
-	return run->object->copy ? PAGE_ZERO : PAGE_EMPTY;
+	return PAGE_EMPTY;
 }
 
 /* Pages have gone; tell the ghosts, keep the copies (W2). */

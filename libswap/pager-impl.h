@@ -18,6 +18,7 @@ struct swap_pager {
 	struct region_table regions;
 	struct fault_pool faults;
 	struct pageout	 pageout;
+	pthread_t	 collapse;	/* copy-collapse.c */
 	char		 name[64];
 	bool		 served;	/* by a swapd, not embedded */
 	uint64_t	 start_usec;

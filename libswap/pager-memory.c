@@ -34,13 +34,11 @@ self(void)
 	return owner;
 }
 
-static int
-create(struct swap_pager *pager, const struct pager_owner *owner,
-       const char *name, uint64_t size, unsigned flags,
-       struct swap_object *source, struct swap_object **ret_object,
-       struct swap_error *error)
+static struct object_spec
+make_spec(const struct pager_owner *owner, const char *name, uint64_t size,
+	  unsigned flags)
 {
-	struct object_spec spec = {
+	return (struct object_spec){
 		.name = name,
 		.npages = (size >> page_shift()) +
 			  ((size & (page_bytes() - 1)) != 0),
@@ -48,12 +46,9 @@ create(struct swap_pager *pager, const struct pager_owner *owner,
 		.uid = owner->uid,
 		.pid = owner->pid,
 		.command = owner->command,
-		.source = source,
 		.client = owner->client,
 		.pool = owner->pool,
 	};
-
-	return object_create(&pager->core, &spec, ret_object, error);
 }
 
 int
@@ -61,8 +56,9 @@ pager_object_create(struct swap_pager *pager, const struct pager_owner *owner,
 		    const char *name, uint64_t size, unsigned flags,
 		    struct swap_object **ret_object, struct swap_error *error)
 {
-	return create(pager, owner, name, size, flags, NULL, ret_object,
-		      error);
+	struct object_spec spec = make_spec(owner, name, size, flags);
+
+	return object_create(&pager->core, &spec, ret_object, error);
 }
 
 int
@@ -90,21 +86,22 @@ int
 pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 		  struct swap_object **ret_copy, struct swap_error *error)
 {
-	struct swap_pager *pager = container_of(source->core,
-						struct swap_pager, core);
-	unsigned flags;
+	struct object_spec spec = make_spec(owner, NULL,
+					    source->npages << page_shift(), 0);
 
 	object_lock(source);
-	flags = source->flags;
+	spec.flags = source->flags;
 	object_unlock(source);
-	return create(pager, owner, NULL, source->npages << page_shift(), flags,
-		      source, ret_copy, error);
+	return copy_make(source, &spec, ret_copy, error);
 }
 
-void
-pager_object_cut(struct swap_object *copy)
+int
+swap_object_fork(struct swap_object *source, struct swap_object **ret_copy,
+		 struct swap_error *error)
 {
-	copy_cut(copy);
+	struct pager_owner owner = self();
+
+	return pager_object_copy(source, &owner, ret_copy, error);
 }
 
 uint64_t

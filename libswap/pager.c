@@ -152,6 +152,8 @@ pager_free(void *arg)
 			unlinkat(core->state_dirfd, "devices", 0);
 		close(core->state_dirfd);
 	}
+	pthread_cond_destroy(&core->copies_called);
+	pthread_mutex_destroy(&core->copies_lock);
 	pthread_cond_destroy(&pager->detached);
 	pthread_mutex_destroy(&pager->admin);
 	free(pager);
@@ -273,6 +275,18 @@ core_init(struct core *core, const struct swap_pager_config *config,
 	return 0;
 }
 
+static void
+core_init_copies(struct core *core)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&core->copies_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&core->copies_called, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 static unsigned
 thread_count(unsigned wish)
 {
@@ -299,6 +313,13 @@ start_threads(struct swap_pager *pager, unsigned nthreads,
 		rc = pageout_start(&pager->pageout, core, &pager->regions);
 		if (rc < 0)
 			fault_pool_stop(&pager->faults);
+	}
+	if (rc == 0) {
+		rc = copy_collapse_start(core, &pager->collapse);
+		if (rc < 0) {
+			pageout_stop(&pager->pageout);
+			fault_pool_stop(&pager->faults);
+		}
 	}
 	if (rc < 0)
 		events_stop(&core->events);
@@ -345,6 +366,7 @@ swap_pager_open(const struct swap_pager_config *config,
 	pager->core.table.unused_arg = pager;
 	pthread_mutex_init(&pager->admin, NULL);
 	pthread_cond_init(&pager->detached, NULL);
+	core_init_copies(&pager->core);
 	pager->start_usec = now_usec();
 	atomic_init(&pager->ram_bytes, config->ram_bytes);
 	format_cut(pager->name, sizeof(pager->name), "%s",
@@ -382,9 +404,31 @@ pager_count_swapped(struct core *core)
 }
 
 static int
+add_untaken(struct swap_object *object, void *arg)
+{
+	uint64_t *n = arg;
+
+	object_lock(object);
+	*n += object->orphan ? 0 : object->nsource;
+	object_unlock(object);
+	return 0;
+}
+
+/* Pages of copies that their sources still have for them. */
+static uint64_t
+count_untaken(struct core *core)
+{
+	uint64_t n = 0;
+
+	objects_each(core, add_untaken, &n);
+	return n;
+}
+
+static int
 check_fits(struct swap_pager *pager, struct swap_error *error)
 {
-	uint64_t need = pager_count_swapped(&pager->core) << page_shift();
+	uint64_t need = (pager_count_swapped(&pager->core) +
+			 count_untaken(&pager->core)) << page_shift();
 	uint64_t have = memory_available();
 	char need_text[32], have_text[32];
 
@@ -393,7 +437,8 @@ check_fits(struct swap_pager *pager, struct swap_error *error)
 	if (need <= have)
 		return 0;
 	return error_set(error, -ENOMEM,
-		"pager '%s': %s are swapped out and only %s of memory are "
+		"pager '%s': %s are swapped out, or shared between an object "
+		"and copies of it, and only %s of memory are "
 		"available, so that the memory cannot be handed over; free "
 		"memory or end programs, then try again; or force the end: "
 		"programs then wait for a successor", pager->name,
@@ -407,7 +452,7 @@ is_lost(const struct swap_object *object, uint64_t page)
 {
 	enum page_state state = page_state(object, page);
 
-	return state == PAGE_POISON || (state == PAGE_EMPTY && object->copy);
+	return state == PAGE_POISON || state == PAGE_SOURCE;
 }
 
 /* Let a lost page give SIGBUS, unless it was released meanwhile. */
@@ -441,8 +486,8 @@ complete_object(struct pageback *pb, struct swap_object *object)
 		bool lost, untaken;
 
 		object_lock(object);
-		untaken = object->copy && !object->dead &&
-			  page_state(object, page) == PAGE_EMPTY;
+		untaken = !object->dead &&
+			  page_state(object, page) == PAGE_SOURCE;
 		lost = page_state(object, page) == PAGE_POISON;
 		object_unlock(object);
 		if (untaken)
@@ -458,7 +503,9 @@ complete_needed(struct swap_object *object, void *arg)
 	bool needed;
 
 	object_lock(object);
-	needed = object->copy || object->npoison > 0;
+	/* Orphans have no program; their copies ask them meanwhile. */
+	needed = !object->orphan &&
+		 (object->nsource > 0 || object->npoison > 0);
 	object_unlock(object);
 	if (needed)
 		complete_object(arg, object);
@@ -579,6 +626,7 @@ pager_handover(struct swap_pager *pager, struct swap_error *error)
 		atomic_store(&core->budget.limit, limit);
 		atomic_store(&core->frozen, false);
 		budget_kick(&core->budget);
+		object_call_collapse(core);
 	}
 	pthread_mutex_unlock(&pager->admin);
 	return rc;
@@ -593,6 +641,7 @@ pager_stop(struct swap_pager *pager)
 	while (pager->ndetaching > 0)
 		pthread_cond_wait(&pager->detached, &pager->admin);
 	pthread_mutex_unlock(&pager->admin);
+	copy_collapse_stop(&pager->core, pager->collapse);
 	pageout_stop(&pager->pageout);
 	fault_pool_stop(&pager->faults);
 	events_stop(&pager->core.events);

@@ -57,15 +57,10 @@ int pager_object_open(struct swap_pager *pager,
 		      const struct pager_owner *owner, const char *name,
 		      struct swap_object **ret_object,
 		      struct swap_error *error);
-/*
- * A new object with the contents of @source, taken page by page at first
- * access, for as long as @source does not change (its process waits in
- * fork()).  pager_object_cut() ends that: pages not taken by then are poison.
- */
+/* As swap_object_fork(), for somebody else; limited as all that he makes. */
 int pager_object_copy(struct swap_object *source,
 		      const struct pager_owner *owner,
 		      struct swap_object **ret_copy, struct swap_error *error);
-void pager_object_cut(struct swap_object *copy);
 
 uint64_t pager_object_id(const struct swap_object *object);
 /* The object's memfd; borrowed. */

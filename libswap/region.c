@@ -6,8 +6,9 @@
  * this file keeps:
  *
  *	R1  A region is in its object's set before its address is known to
- *	    anybody, and every page that is clean or busy at that moment has
- *	    been write-protected in it: nobody can dirty a page unseen.
+ *	    anybody, and every page that is clean or busy at that moment, or
+ *	    that copies may depend on, has been write-protected in it: nobody
+ *	    can dirty a page unseen.
  *	R2  After region_leave() no ioctl touches the region's addresses: they
  *	    may be mapped to something else by then.
  *	R3  Protecting a page in a region whose process lives, and has it
@@ -208,7 +209,17 @@ set_replace(struct swap_object *object, struct region_set *set)
 
 /* --------------------------------------------------------- join and leave */
 
-/* Write-protect where a page is clean or busy: rule R1. */
+/* Object locked.  Must a page be protected in a region that joins? */
+static bool
+must_protect(const struct swap_object *object, uint64_t page)
+{
+	enum page_state state = page_state(object, page);
+
+	return page_is_busy(object, page) || state == PAGE_CLEAN ||
+	       (state == PAGE_DIRTY && object->copies != NULL);
+}
+
+/* Write-protect where a page is clean or busy, or copies need it: rule R1. */
 static int
 protect_what_is(struct swap_region *region)
 {
@@ -221,12 +232,10 @@ protect_what_is(struct swap_region *region)
 		uint64_t first;
 
 		object_lock(object);
-		while (page < end && !page_is_busy(object, page) &&
-		       page_state(object, page) != PAGE_CLEAN)
+		while (page < end && !must_protect(object, page))
 			page++;
 		first = page;
-		while (page < end && (page_is_busy(object, page) ||
-				      page_state(object, page) == PAGE_CLEAN))
+		while (page < end && must_protect(object, page))
 			page++;
 		object_unlock(object);
 		if (page > first)

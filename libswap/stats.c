@@ -54,6 +54,8 @@ fill_counters(const struct counters *from, struct swap_counters *to)
 	COPY(limit_waits);
 	COPY(async_waits);
 	COPY(slow_transfers);
+	COPY(copy_pages);
+	COPY(copy_pushed_pages);
 #undef COPY
 }
 

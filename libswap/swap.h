@@ -420,6 +420,32 @@ int swap_object_copy(struct swap_object *from, uint64_t from_offset,
 		     uint64_t length, unsigned flags,
 		     struct swap_error *error);
 
+/*
+ * Make a copy of an object as it is at the moment of the call: copy-on-write,
+ * so it costs no memory but for page states, and time in proportion to the
+ * runs of pages that are in RAM.  Copy and source are separate from then on,
+ * whoever writes, pages out, forks again or goes first.  For instance, a program
+ * maps the copy to write its state to a file and goes on with the source.
+ *
+ * Each page is copied as it is at one moment during the call; that is the same
+ * moment for all of them where nobody writes meanwhile.  A page costs RAM and
+ * time when it is first used in the copy, or first written in the source: whoever
+ * writes there waits until the copies have it.  Those that the source has lost
+ * are lost in the copy.
+ *
+ * The copy has one reference, no name, the flags of its source but no limits,
+ * and belongs to the caller, who is charged for its size.  What the source keeps
+ * in RAM and swap space for copies when all its own references are gone costs its
+ * user nothing more.  Where a pager that is full lets programs fail
+ * (SWAP_PAGER_FULL_FAILS) a write in the source goes on, and the copy loses the
+ * page.
+ *
+ * Errors: as swap_object_create(); -ESHUTDOWN the pager has ended; what protecting
+ * memory gives, and the source goes on as before.
+ */
+int swap_object_fork(struct swap_object *source, struct swap_object **ret_copy,
+		     struct swap_error *error);
+
 /* ---------------------------------------------------------------- regions */
 
 struct swap_region;
@@ -447,7 +473,9 @@ int swap_region_unmap(struct swap_region *region);
 
 /*
  * Give pages up: they read as zeros from now on, in every mapping, and their
- * blocks are free.  Waits for paging of these pages in progress.
+ * blocks are free.  Waits for paging of these pages in progress, and until copies
+ * (swap_object_fork()) have those that they need.  -EBUSY one is wired; -ENOMEM
+ * no RAM became free for a copy: those before it are released.
  */
 int swap_region_release(struct swap_region *region, uint64_t offset,
 			uint64_t length);
@@ -672,6 +700,13 @@ struct swap_object_stats {
 	uint64_t	pagein_pages;	/* since it was made; what is moved
 					   to empty a device is not in them */
 	uint64_t	pageout_pages;
+	uint64_t	source_id;	/* a copy's source, see
+					   swap_object_fork(); 0: none */
+	uint64_t	copies;		/* of it that still have it as source */
+	uint64_t	shared_bytes;	/* pages that a copy has in its source
+					   and not itself */
+	bool		orphan;		/* all its own users have gone; it is
+					   kept for its copies */
 };
 
 /* What a user's objects are charged: their sizes, used or not. */
@@ -721,6 +756,10 @@ struct swap_counters {
 	uint64_t	limit_waits;		/* faults held by a RAM limit */
 	uint64_t	async_waits;		/* page-out held by swap_async_max */
 	uint64_t	slow_transfers;		/* took over 20 s */
+	uint64_t	copy_pages;		/* taken by copies from their
+						   sources */
+	uint64_t	copy_pushed_pages;	/* given to copies before their
+						   source was changed */
 };
 
 /*

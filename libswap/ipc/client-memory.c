@@ -545,6 +545,23 @@ client_copy_wait(struct swap_client *client, const char *token,
 }
 
 int
+client_copy_drop(struct swap_client *client, const char *token)
+{
+	char request[CLIENT_REQUEST_MAX], quoted[6 * CLIENT_TOKEN_SIZE];
+	int r;
+
+	r = scan_quote(quoted, sizeof(quoted), token);
+	if (r == 0)
+		r = client_format(request, "DropCopy", "\"token\":%s", quoted);
+	if (r < 0)
+		return -EINVAL;
+	client_begin(client);
+	r = client_ask(client, request, -1, NULL);
+	client_end(client);
+	return r > 0 ? 0 : r;
+}
+
+int
 client_ordinary_memfd(const struct swap_client_object *object)
 {
 	return client_handed_over(object->client, true) ? object->memfd : -1;

@@ -78,8 +78,9 @@ const char *client_path(const struct swap_client *client);
  */
 
 /*
- * A copy of an object for a child to be forked.  The parent must not change
- * the object until client_copy_wait() returns.
+ * A copy of an object as it is now, for a child to be forked.  Whoever writes to
+ * either of them afterwards, the other does not change.  It goes with the
+ * connection unless a child claims it.
  */
 int client_copy_begin(struct swap_client_object *object,
 		      char ret_token[CLIENT_TOKEN_SIZE]);
@@ -88,12 +89,15 @@ int client_copy_claim(const char *pager_socket_path, const char *token,
 		      struct swap_client **ret_client,
 		      struct swap_client_object **ret_object,
 		      struct swap_error *error);
-/*
- * Wait until the child's connection has closed (@ret_cut false), or cut the
- * copy off: pages that the child has not touched by then are lost to it.
- */
+/* Returns at once: there is nothing to wait for.  @ret_cut is false. */
 int client_copy_wait(struct swap_client *client, const char *token,
 		     uint64_t timeout_usec, bool *ret_cut);
+
+/*
+ * The child will not claim it after all, for instance because the fork has
+ * failed: it goes, unless it has been claimed.  0; -ENOENT there is no such token.
+ */
+int client_copy_drop(struct swap_client *client, const char *token);
 
 /*
  * After a handover, the descriptor of the object's memory, which is all there

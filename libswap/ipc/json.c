@@ -127,6 +127,8 @@ static const struct member counter_members[] = {
 	U64(swap_counters, limit_waits),
 	U64(swap_counters, async_waits),
 	U64(swap_counters, slow_transfers),
+	U64(swap_counters, copy_pages),
+	U64(swap_counters, copy_pushed_pages),
 };
 
 _Static_assert(sizeof(struct swap_counters) ==

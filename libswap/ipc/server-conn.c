@@ -184,11 +184,17 @@ conn_charge_item(struct conn *conn)
 }
 
 void
+conn_uncharge_locked(struct conn *conn)
+{
+	conn->server->nitems--;
+	conn->user->nitems--;
+}
+
+void
 conn_uncharge_item(struct conn *conn)
 {
 	pthread_mutex_lock(&conn->server->lock);
-	conn->server->nitems--;
-	conn->user->nitems--;
+	conn_uncharge_locked(conn);
 	pthread_mutex_unlock(&conn->server->lock);
 }
 

@@ -40,7 +40,7 @@
 #define SERVER_USER_CONNECTIONS	1024u	/* of one uid, root excepted */
 #define SERVER_USER_BUFFER	((int64_t)16 << 20)	/* the same, bytes */
 #define SERVER_ITEMS_MAX	131072u	/* objects and regions, all */
-#define SERVER_COPIES_MAX	64u	/* at work, of one connection */
+#define SERVER_COPIES_MAX	64u	/* unclaimed, of one connection */
 #define SERVER_NOTES_MAX	256u	/* waiting, of one attendant */
 #define SERVER_STACK_BYTES	((size_t)256 << 10)
 /* A peer that does not read for so long is dropped. */
@@ -79,22 +79,13 @@ struct listener {
 
 #define TOKEN_BYTES	33u	/* 128 bits in hexadecimal, and a NUL */
 
-enum copy_state {
-	COPY_OFFERED,		/* nobody has claimed it */
-	COPY_CLAIMED,
-	COPY_ENDED,		/* the claimer's connection has closed */
-};
-
-/* A copy for a forked child; in the server's list until both sides let go. */
+/* A copy for a forked child, that nobody has claimed yet. */
 struct copy {
 	struct copy	*next;			/* l */
 	char		 token[TOKEN_BYTES];	/* c */
 	uid_t		 uid;			/* c */
 	struct swap_object *object;		/* c one reference */
-	enum copy_state	 state;			/* l */
-	struct conn	*parent;		/* l NULL: gone */
-	struct conn	*claimer;		/* l NULL: none yet, or gone */
-	int		 event_fd;		/* c readable: ended */
+	struct conn	*parent;		/* c who offers it */
 };
 
 struct server {
@@ -150,7 +141,7 @@ struct conn {
 	struct frame	 frame;			/* o */
 	struct handles	 objects;		/* o */
 	struct handles	 regions;		/* o */
-	unsigned	 ncopies;		/* o */
+	unsigned	 ncopies;		/* l */
 	bool		 serves;		/* l it has regions */
 };
 
@@ -221,6 +212,8 @@ int request_device(struct request *request, const char *device)
 /* Count one more object or region of this peer; -ENOSPC. */
 int conn_charge_item(struct conn *conn) swap_must_check;
 void conn_uncharge_item(struct conn *conn);
+/* The server is locked. */
+void conn_uncharge_locked(struct conn *conn);
 
 /* server-conn.c: the thread of a connection, whose peer has been looked at. */
 void conn_run(struct conn *conn);

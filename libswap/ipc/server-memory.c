@@ -6,18 +6,10 @@
  * any other, and goes when it goes: regions first, since each is served
  * through its object.
  *
- * A copy has two sides.  The parent's connection offers it; one other
- * connection of the same user claims it with the token.  WaitCopy, on the
- * parent's side, ends when the claimer's connection has closed or the time is
- * over, and a copy that is still in use then is cut off its source.
- *
- *	        ClaimCopy           claimer's connection closes
- *	OFFERED ---------> CLAIMED ----------------------------> ENDED
- *
- * The entry goes when the parent has done with it (WaitCopy returned, or its
- * connection closed) and no claimer refers to it any more.  Where the parent
- * goes without waiting, an offered copy goes too, and a claimed one stays
- * what it is: nobody is left who could change its source.
+ * A copy for a forked child is offered by its parent's connection, under a
+ * token, until another connection of the same user claims it: from then on it
+ * is that one's, and nothing of the parent's.  An offer goes with the parent's
+ * connection, or when the parent drops it.
  */
 #include "server-impl.h"
 
@@ -26,7 +18,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -457,66 +448,20 @@ method_unwire(struct request *request)
 
 /* ----------------------------------------------------------------- copies */
 
-/* Take a copy out of the list; the caller frees it, without the lock. */
-static void
+/* Locked.  Take an offer out of the list; its object is the caller's. */
+static struct swap_object *
 copy_unlink(struct server *s, struct copy *copy)
 {
+	struct swap_object *object = copy->object;
 	struct copy **p;
 
 	for (p = &s->copies; *p != copy; p = &(*p)->next)
 		;
 	*p = copy->next;
-}
-
-static void
-copy_free(struct copy *copy)
-{
-	swap_object_unref(copy->object);
-	if (copy->event_fd >= 0)
-		close(copy->event_fd);
+	copy->parent->ncopies--;
+	conn_uncharge_locked(copy->parent);
 	free(copy);
-}
-
-/*
- * The claimer's connection has given up all that it held; its object alone
- * would not do, since a region outlives the handle of its object.
- */
-static void
-copy_detach_claimer(struct server *s, struct copy *copy)
-{
-	uint64_t one = 1;
-	bool last;
-
-	pthread_mutex_lock(&s->lock);
-	copy->claimer = NULL;
-	copy->state = COPY_ENDED;
-	last = copy->parent == NULL;
-	if (last)
-		copy_unlink(s, copy);
-	else if (write(copy->event_fd, &one, sizeof(one)) < 0)
-		copy->state = COPY_ENDED;	/* readable already */
-	pthread_mutex_unlock(&s->lock);
-	if (last)
-		copy_free(copy);
-}
-
-/* The parent has done with it.  Whoever has claimed it keeps its object. */
-static void
-copy_detach_parent(struct conn *parent, struct copy *copy)
-{
-	struct server *s = parent->server;
-	bool last;
-
-	pthread_mutex_lock(&s->lock);
-	copy->parent = NULL;
-	last = copy->claimer == NULL;
-	if (last)
-		copy_unlink(s, copy);
-	pthread_mutex_unlock(&s->lock);
-	parent->ncopies--;
-	conn_uncharge_item(parent);
-	if (last)
-		copy_free(copy);
+	return object;
 }
 
 static int
@@ -546,17 +491,17 @@ copy_offer(struct conn *conn, struct swap_object *object, char *ret_token)
 	copy->object = object;
 	copy->uid = conn->owner.uid;
 	copy->parent = conn;
-	copy->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (copy->event_fd < 0 || conn_charge_item(conn) < 0) {
-		copy_free(copy);
+	if (conn_charge_item(conn) < 0) {
+		free(copy);
+		swap_object_unref(object);
 		return -ENOSPC;
 	}
 	memcpy(ret_token, copy->token, TOKEN_BYTES);
 	pthread_mutex_lock(&conn->server->lock);
 	copy->next = conn->server->copies;
 	conn->server->copies = copy;
-	pthread_mutex_unlock(&conn->server->lock);
 	conn->ncopies++;
+	pthread_mutex_unlock(&conn->server->lock);
 	return 0;
 }
 
@@ -574,6 +519,17 @@ make_copy(struct conn *conn, struct swap_object *source,
 		: pager_object_copy(source, &conn->owner, ret_copy, error);
 	pthread_rwlock_unlock(&s->memory);
 	return r;
+}
+
+static unsigned
+count_copies(struct conn *conn)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&conn->server->lock);
+	n = conn->ncopies;
+	pthread_mutex_unlock(&conn->server->lock);
+	return n;
 }
 
 static int
@@ -595,7 +551,7 @@ method_copy(struct request *request)
 	item = handles_get(&conn->objects, handle);
 	if (item == NULL)
 		return bad_handle(request, "object");
-	if (conn->ncopies >= SERVER_COPIES_MAX)
+	if (count_copies(conn) >= SERVER_COPIES_MAX)
 		return too_many(request);
 	r = make_copy(conn, item->object, &copy, &error);
 	if (r < 0) {
@@ -607,6 +563,7 @@ method_copy(struct request *request)
 	return reply(request, json_pack("{s:s}", "token", token));
 }
 
+/* Locked. */
 static struct copy *
 copy_find(struct server *s, const char *token)
 {
@@ -618,26 +575,20 @@ copy_find(struct server *s, const char *token)
 	return NULL;
 }
 
-/* A copy that @conn may claim becomes its own, with a reference. */
-static struct copy *
+/* A copy that @conn may claim; NULL: there is none. */
+static struct swap_object *
 copy_claim(struct conn *conn, const char *token)
 {
 	struct server *s = conn->server;
+	struct swap_object *object = NULL;
 	struct copy *copy;
 
 	pthread_mutex_lock(&s->lock);
 	copy = copy_find(s, token);
-	if (copy != NULL && (copy->uid != conn->owner.uid ||
-			     copy->state != COPY_OFFERED ||
-			     copy->parent == NULL))
-		copy = NULL;
-	if (copy != NULL) {
-		copy->state = COPY_CLAIMED;
-		copy->claimer = conn;
-		swap_object_ref(copy->object);
-	}
+	if (copy != NULL && copy->uid == conn->owner.uid)
+		object = copy_unlink(s, copy);
 	pthread_mutex_unlock(&s->lock);
-	return copy;
+	return object;
 }
 
 static int
@@ -647,42 +598,39 @@ method_claim(struct request *request)
 	const struct varlink_param table[] = {
 		{ "token", VARLINK_STRING, false, &token },
 	};
-	struct conn *conn = request->conn;
-	struct copy *copy;
-	uint64_t handle;
+	struct swap_object *object;
 	int r = request_params(request, table, ARRAY_SIZE(table));
 
 	if (r <= 0)
 		return r;
-	copy = copy_claim(conn, token);
-	if (copy == NULL)
+	object = copy_claim(request->conn, token);
+	if (object == NULL)
 		return reply_refused(request, -ENOENT, "there is no such copy "
-				     "to claim: it has been claimed, or its "
-				     "parent has gone");
-	r = object_enter(conn, copy->object, &handle);
-	if (r < 0) {
-		copy_detach_claimer(conn->server, copy);
-		return r == -ENOMEM ? out_of_memory(request)
-				    : too_many(request);
-	}
-	return object_reply(request, handle);
+				     "to claim: it has been claimed or "
+				     "dropped, or its parent has gone");
+	return object_answer(request, object);
 }
 
-/* The parent's own copy of that token. */
-static struct copy *
-copy_of_parent(struct conn *parent, const char *token)
+/* An offer of the parent's with that token, or with any; NULL: none. */
+static struct swap_object *
+copy_withdraw(struct conn *parent, const char *token)
 {
 	struct server *s = parent->server;
+	struct swap_object *object = NULL;
 	struct copy *copy;
 
 	pthread_mutex_lock(&s->lock);
-	copy = copy_find(s, token);
-	if (copy != NULL && copy->parent != parent)
-		copy = NULL;
+	for (copy = s->copies; copy != NULL; copy = copy->next)
+		if (copy->parent == parent &&
+		    (token == NULL || strcmp(copy->token, token) == 0))
+			break;
+	if (copy != NULL)
+		object = copy_unlink(s, copy);
 	pthread_mutex_unlock(&s->lock);
-	return copy;
+	return object;
 }
 
+/* Copies do not depend on their parent's waiting: nothing is ever cut off. */
 static int
 method_wait(struct request *request)
 {
@@ -692,43 +640,35 @@ method_wait(struct request *request)
 		{ "token", VARLINK_STRING, false, &token },
 		{ "timeout_usec", VARLINK_INT, false, &timeout },
 	};
-	struct conn *conn = request->conn;
-	struct copy *copy;
-	bool cut;
 	int r = request_params(request, table, ARRAY_SIZE(table));
 
 	if (r <= 0)
 		return r;
-	copy = copy_of_parent(conn, token);
-	if (copy == NULL)
-		return bad_handle(request, "token");
-	r = frame_wait(&conn->frame, copy->event_fd,
-		       (int64_t)min_u64(timeout / 1000, INT32_MAX));
-	if (r < 0 && r != -ETIMEDOUT)
+	return reply(request, json_pack("{s:b}", "cut", false));
+}
+
+static int
+method_drop(struct request *request)
+{
+	const char *token = NULL;
+	const struct varlink_param table[] = {
+		{ "token", VARLINK_STRING, false, &token },
+	};
+	struct swap_object *object;
+	int r = request_params(request, table, ARRAY_SIZE(table));
+
+	if (r <= 0)
 		return r;
-	cut = r == -ETIMEDOUT;
-	if (cut)
-		pager_object_cut(copy->object);
-	copy_detach_parent(conn, copy);
-	return reply(request, json_pack("{s:b}", "cut", cut));
+	object = copy_withdraw(request->conn, token);
+	if (object == NULL)
+		return reply_refused(request, -ENOENT, "this connection offers "
+				     "no copy with that token: it has been "
+				     "claimed or dropped");
+	swap_object_unref(object);
+	return reply(request, NULL);
 }
 
 /* -------------------------------------------------------------------- end */
-
-/* Some copy in which @conn has a part, on one of the two sides. */
-static struct copy *
-copy_any_of(struct conn *conn, bool as_parent)
-{
-	struct server *s = conn->server;
-	struct copy *copy;
-
-	pthread_mutex_lock(&s->lock);
-	for (copy = s->copies; copy != NULL; copy = copy->next)
-		if ((as_parent ? copy->parent : copy->claimer) == conn)
-			break;
-	pthread_mutex_unlock(&s->lock);
-	return copy;
-}
 
 void
 memory_release_all(struct conn *conn)
@@ -736,16 +676,14 @@ memory_release_all(struct conn *conn)
 	bool served = conn->regions.count > 0;
 	struct region_item *region;
 	struct object_item *object;
-	struct copy *copy;
+	struct swap_object *copy;
 
 	while ((region = handles_pop(&conn->regions)) != NULL)
 		region_item_free(conn, region);
 	while ((object = handles_pop(&conn->objects)) != NULL)
 		object_item_free(conn, object);
-	while ((copy = copy_any_of(conn, true)) != NULL)
-		copy_detach_parent(conn, copy);
-	while ((copy = copy_any_of(conn, false)) != NULL)
-		copy_detach_claimer(conn->server, copy);
+	while ((copy = copy_withdraw(conn, NULL)) != NULL)
+		swap_object_unref(copy);
 	if (served)
 		server_record(conn->server, conn, false);
 }
@@ -762,5 +700,6 @@ const struct method memory_methods[] = {
 	{ "CopyObject", method_copy },
 	{ "ClaimCopy", method_claim },
 	{ "WaitCopy", method_wait },
+	{ "DropCopy", method_drop },
 	{ NULL, NULL },
 };

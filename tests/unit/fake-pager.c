@@ -151,12 +151,6 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 				   ret_copy, error);
 }
 
-void
-pager_object_cut(struct swap_object *copy)
-{
-	change(copy->pager, &copy->pager->ncut, 1);
-}
-
 int
 pager_object_memfd(const struct swap_object *object)
 {

@@ -18,7 +18,7 @@ struct swap_pager {
 	pthread_mutex_t	 lock;
 	struct swap_object *objects;
 	unsigned	 nobjects, nregions, nclients;
-	unsigned	 nattached, ncut, nreleased, nwired;
+	unsigned	 nattached, nreleased, nwired;
 	_Atomic unsigned extra_objects;	/* that the snapshot pretends */
 	_Atomic bool	 handover_fails;
 	_Atomic bool	 handed_over;

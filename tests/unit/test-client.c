@@ -190,65 +190,62 @@ copies(void **state)
 	struct swap_client_object *object = created(parent, NULL, PAGE);
 	struct swap_client_object *copy;
 	char token[CLIENT_TOKEN_SIZE], path[128];
-	bool cut;
 
 	snprintf(path, sizeof(path), "%s", client_path(parent));
-	/* Nobody claims it in time. */
+	/* Claimed once. */
 	assert_int_equal(client_copy_begin(object, token), 0);
 	assert_int_equal(strlen(token), 32);
-	assert_int_equal(client_copy_wait(parent, token, 20000, &cut), 0);
-	assert_true(cut);
-	assert_true(fake_becomes(&f->pager, &f->pager.ncut, 1));
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
-	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
-			 -ENOENT);
-	/* Claimed once, and given up. */
-	assert_int_equal(client_copy_begin(object, token), 0);
 	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
 			 0);
 	assert_int_equal(client_copy_claim(path, token, &other, &copy, NULL),
 			 -ENOENT);
-	swap_client_close(child);
-	assert_int_equal(client_copy_wait(parent, token, 5000000, &cut), 0);
-	assert_false(cut);
-	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
-	/* Claimed, and kept longer than the parent waits. */
-	assert_int_equal(client_copy_begin(object, token), 0);
-	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
-			 0);
-	assert_int_equal(client_copy_wait(parent, token, 20000, &cut), 0);
-	assert_true(cut);
-	assert_true(fake_becomes(&f->pager, &f->pager.ncut, 2));
+	assert_int_equal(client_copy_drop(parent, token), -ENOENT);
 	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 2));
-	/* Closing the object alone does not end a claim. */
-	swap_client_object_close(copy);
 	swap_client_close(child);
 	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
-	/* An offer dies with its parent. */
+	/* Nobody will claim it. */
 	assert_int_equal(client_copy_begin(object, token), 0);
+	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 2));
+	assert_int_equal(client_copy_drop(parent, token), 0);
+	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 1));
+	assert_int_equal(client_copy_claim(path, token, &child, &copy, NULL),
+			 -ENOENT);
+	assert_int_equal(client_copy_drop(parent, token), -ENOENT);
+	/* Another connection's offers are none of ours. */
+	assert_int_equal(client_copy_begin(object, token), 0);
+	other = connected();
+	assert_int_equal(client_copy_drop(other, token), -ENOENT);
+	swap_client_close(other);
+	/* An offer dies with its parent. */
 	swap_client_close(parent);
 	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
 }
 
+/* More than a connection may offer at a time; claimed ones do not count. */
 static void
-copy_claim_outlives_handle(void **state)
+copies_many(void **state)
 {
 	struct fixture *f = *state;
-	struct swap_client *parent = connected(), *child;
+	struct swap_client *parent = connected(), *child[70];
 	struct swap_client_object *object = created(parent, NULL, PAGE);
 	struct swap_client_object *copy;
-	char token[CLIENT_TOKEN_SIZE];
-	bool cut = false;
+	char token[CLIENT_TOKEN_SIZE], path[128];
+	unsigned n = 0;
 
-	assert_int_equal(client_copy_begin(object, token), 0);
-	assert_int_equal(client_copy_claim(client_path(parent), token, &child,
-					   &copy, NULL), 0);
-	swap_client_object_close(copy);
-	/* The child's connection lives, so the parent waits. */
-	assert_int_equal(client_copy_wait(parent, token, 20000, &cut), 0);
-	assert_true(cut);
-	swap_client_close(child);
+	snprintf(path, sizeof(path), "%s", client_path(parent));
+	for (unsigned i = 0; i < 70; i++) {
+		assert_int_equal(client_copy_begin(object, token), 0);
+		assert_int_equal(client_copy_claim(path, token, &child[i],
+						   &copy, NULL), 0);
+	}
+	while (client_copy_begin(object, token) == 0)
+		n++;
+	assert_int_equal(n, 64);
+	/* The parent goes, what is claimed stays. */
 	swap_client_close(parent);
+	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 70));
+	for (unsigned i = 0; i < 70; i++)
+		swap_client_close(child[i]);
 	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
 }
 
@@ -816,7 +813,7 @@ main(void)
 		TEST(off_interrupted),
 		TEST(off_interrupted_from_outside),
 		TEST(copies),
-		TEST(copy_claim_outlives_handle),
+		TEST(copies_many),
 		TEST(copy_of_another_user),
 		TEST(poison),
 		TEST(handover),

@@ -533,7 +533,6 @@ test_client(void **state)
 	area_end(&b);
 	area_end(&c);
 	pager_client_end(env->pager, &owner);
-	pager_object_cut(copy.object);
 	write_pages(&copy, 0, 1000, 3);
 	check_pages(&copy, 0, 1000, 3);
 	assert_int_equal(stats_of_object(env, &copy).ram_limit_bytes, LIMIT);

@@ -190,10 +190,6 @@ sink_fork(struct worker *w, const struct area *a, uint64_t r)
 				   (r >> 20) % 2, NULL), "copy of a fork");
 	for (uint64_t i = 0; i < PAGES; i++)
 		look(m, &other, i, "copy of a fork");
-	if ((r >> 22) % 2) {
-		pager_object_cut(fork.object);
-		gives_bus(fork.mem + page * WORDS, false);
-	}
 	area_end(&other);
 	area_end(&fork);
 }

@@ -106,7 +106,7 @@ hostile_answered(void **state)
 		{ "MapRegion", "\"object\":1,\"address\":4096,"
 			"\"offset_bytes\":0,\"length_bytes\":4096" },
 		{ "CopyObject", "\"object\":1" },
-		{ "WaitCopy", "\"token\":\"x\",\"timeout_usec\":0" },
+		{ "DropCopy", "\"token\":1" },
 		{ "On", "\"device\":[]" },
 		{ "Hello", "\"protocol\":-1" },
 	};
@@ -123,6 +123,7 @@ hostile_answered(void **state)
 	expect(raw_call(fd, "OpenObject", "\"name\":\"none\""),
 	       "No such file");
 	expect(raw_call(fd, "ClaimCopy", "\"token\":\"x\""), "\"errno\":-2");
+	expect(raw_call(fd, "DropCopy", "\"token\":\"x\""), "\"errno\":-2");
 	expect(raw_call(fd, "Hello", "\"protocol\":1"), "\"pid\"");
 	close(fd);
 }
