@@ -511,8 +511,10 @@ print([p["group"] for p in json.load(open("objects"))["processes"]
 	    found += 1
 	assert found > 50, found
 	EOF
-	run -0 k map "$swap"
+	run -0 k map --owners "$swap"
 	assert_output --partial "Free space"
+	assert_line --regexp "^ *SLOT +SLOTS +PID +ADDRESS\$"
+	assert_line --regexp "^ *[0-9]+ +[0-9]+ +$one_pid +0x[0-9a-f]+\$"
 }
 
 @test "the map is the same with PAGEMAP_SCAN and without" {
