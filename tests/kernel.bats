@@ -436,6 +436,34 @@ mount_btrfs()	# ARGS...
 	k objects --user 12345 --json | holds 'j["processes"] == []'
 }
 
+@test "tmpfs files, and private pages of files, are told and come back" {
+	require_groups
+	mkdir mnt
+	mount -t tmpfs -o size=64M none mnt || skip "cannot mount a tmpfs"
+	mounted=$SWK_TMP/mnt
+	swap_on 200M
+	start shares 30M random shared "$SWK_TMP/mnt/ours"
+	start owns 30M random private "$SWK_TMP/file"
+	push
+	k objects --json >objects
+	holds 'any("mnt/ours" in f["name"] and f["swapped_bytes"] > 20 << 20
+		for f in j["shared_memory"])' <objects
+	holds 'any(p["pid"] == int(a[0]) and p["swapped_bytes"] > 20 << 20
+		for p in j["processes"])' "$owns_pid" <objects
+	group_path=$(python3 -c '
+import json, sys
+print([p["group"] for p in json.load(open("objects"))["processes"]
+       if p["pid"] == int(sys.argv[1])][0])' "$owns_pid")
+	k objects --group "$group_path" --json | holds '{p["group"]
+		for p in j["processes"]} == {a[0]}' "$group_path"
+	k objects --group /no/such/group --json | holds 'j["processes"] == []'
+	k off --json "$swap" | holds 'j["result"] == "ok" and
+		j["drained_bytes"] > 50 << 20'
+	run ! is_swap "$swap"
+	tell shares verify
+	tell owns verify
+}
+
 @test "pages that two processes share are held once" {
 	require_groups
 	swap_on 100M
@@ -483,8 +511,34 @@ mount_btrfs()	# ARGS...
 	    found += 1
 	assert found > 50, found
 	EOF
-	run -0 k map "$swap"
+	run -0 k map --owners "$swap"
 	assert_output --partial "Free space"
+	assert_line --regexp "^ *SLOT +SLOTS +PID +ADDRESS\$"
+	assert_line --regexp "^ *[0-9]+ +[0-9]+ +$one_pid +0x[0-9a-f]+\$"
+}
+
+@test "the map is the same with PAGEMAP_SCAN and without" {
+	require_groups
+	require_plain_build
+	command -v strace >/dev/null || skip "needs strace"
+	swap_on 60M
+	start one 40M random
+	push
+	# More ranges than one answer of the kernel has.
+	tell one touch
+	strace -f -qq -o trace -e trace=ioctl \
+		swapctl -p kernel map --json --owners "$swap" >with ||
+		skip "strace is not allowed"
+	grep -Eq 'PAGEMAP_SCAN|0x66, 0x10, 0x60' trace ||
+		skip "this kernel has no PAGEMAP_SCAN"
+	strace -f -qq -o trace -e trace=ioctl -e inject=ioctl:error=ENOTTY \
+		swapctl -p kernel map --json --owners "$swap" >without
+	holds 'len(j[0]["owners"]) > 1000' <with
+	python3 - with without <<-'EOF'
+	import json, sys
+	a, b = (json.load(open(name)) for name in sys.argv[1:])
+	assert a == b
+	EOF
 }
 
 @test "of two devices each page is on the right one" {
@@ -695,6 +749,113 @@ mount_btrfs()	# ARGS...
 	tell one verify
 }
 
+# A machine of 1 GiB, which keeps 64 MiB free, with this much available.
+set_available()	# MIB
+{
+	printf 'MemTotal: 1048576 kB\nMemAvailable: %d kB\n' $(($1 << 10)) \
+		>meminfo
+}
+
+# Run a command that is shown ./meminfo in place of the machine's memory.
+on_small_machine()	# COMMAND...
+{
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount --bind meminfo /proc/meminfo &&
+		exec "$@"' sh "$@"
+}
+
+require_small_machine()
+{
+	set_available 1
+	on_small_machine grep -q "^MemAvailable: 1024 kB" /proc/meminfo ||
+		skip "cannot show another /proc/meminfo"
+}
+
+# A child of this process that has more threads than one: in $child.
+has_busy_child()	# PID
+{
+	local tasks
+
+	read -r child <"/proc/$1/task/$1/children" || [ -n "$child" ] ||
+		return
+	tasks=("/proc/${child% }/task/"*)
+	[ "${#tasks[@]}" -gt 1 ]
+}
+
+@test "what does not fit into memory is refused, and nothing is moved" {
+	require_groups
+	require_small_machine
+	[ "$(wc -l </proc/swaps)" -eq 1 ] || skip "there is other swap"
+	swap_on 100M
+	start one 60M random
+	push
+	before=$(vmswap_kib "$one_pid")
+	set_available 110
+	run -1 on_small_machine swapctl -p kernel off "$swap"
+	assert_output --partial "must come back, but 110.0 MiB of memory are"
+	assert_output --partial "64.0 MiB are kept free"
+	assert_output --partial "--force tries regardless"
+	run -1 on_small_machine swapctl -p kernel off --dry-run "$swap"
+	assert_output --partial "It does not fit."
+	is_swap "$swap"
+	assert_equal "$(vmswap_kib "$one_pid")" "$before"
+	set_available 140
+	on_small_machine swapctl -p kernel off "$swap"
+	run ! is_swap "$swap"
+	tell one verify
+}
+
+# Two devices, so that what one holds has room, but none in memory.
+scarce()
+{
+	require_groups
+	require_small_machine
+	swap_on 100M
+	fallocate -l 300M second
+	chmod 600 second
+	echo "$SWK_TMP/second" >>swaps
+	start one 60M random
+	push
+	k on --priority 32766 second
+	set_available 60
+	before=$(awk 'NR > 1 { print $1, $3, $4, $5 }' /proc/swaps)
+}
+
+@test "where memory is scarce a drain waits, and goes on when there is room" {
+	scarce
+	on_small_machine swapctl -p kernel off --json "$swap" >out 2>err 3>&- &
+	off=$!
+	wait_until 20 has_busy_child "$off"
+	# Should memory run out in spite of all, it is the first to go.
+	assert_equal "$(cat "/proc/${child% }/oom_score_adj")" 1000
+	assert_equal "$(awk 'NR > 1 { print $1, $3, $4, $5 }' /proc/swaps)" \
+		"$before"
+	# 8 MiB, of which it takes half at a time.
+	set_available 72
+	wait "$off" || { cat err; false; }
+	holds 'j["result"] == "ok" and
+		j["drained_bytes"] >= j["used_bytes"] * 9 // 10' <out
+	run ! is_swap "$swap"
+	is_swap "$SWK_TMP/second"
+	tell one verify
+}
+
+@test "where memory stays scarce an off gives up, and leaves all as it was" {
+	scarce
+	run -1 --separate-stderr on_small_machine \
+		swapctl -p kernel off --json "$swap"
+	# shellcheck disable=SC2154
+	[[ $stderr == *"memory stayed scarce for 10 s"*"as before"* ]] || {
+		echo "$stderr"
+		false
+	}
+	holds 'j["result"] == "failed" and j["drained_bytes"] == 0' \
+		<<<"$output"
+	assert_equal "$(awk 'NR > 1 { print $1, $3, $4, $5 }' /proc/swaps)" \
+		"$before"
+	tell one verify
+}
+
 @test "drain brings one program back, or a group, and leaves swap on" {
 	require_groups
 	swap_on 200M
@@ -719,6 +880,55 @@ print([g["group"] for g in json.load(sys.stdin)["groups"]
 	assert_output --partial "neither a process"
 }
 
+@test "off -a means every device, and --dry-run touches none" {
+	swap_on 20M
+	fallocate -l 20M second
+	chmod 600 second
+	echo "$SWK_TMP/second" >>swaps
+	k on second
+	before=$(cat /proc/swaps)
+	run -0 k off -a --dry-run
+	assert_line --partial "$swap holds"
+	assert_line --partial "$SWK_TMP/second holds"
+	assert_equal "$(cat /proc/swaps)" "$before"
+}
+
+@test "status tells rates, and zswap's bytes apart" {
+	unshare -m true 2>/dev/null || skip "cannot show another /proc/meminfo"
+	k status --json --rates 1 | holds '
+		j["kernel"]["rates"]["in_pages_per_second"] >= 0'
+	cat >meminfo <<-EOF
+	MemTotal: 1048576 kB
+	SwapTotal: 8192 kB
+	SwapFree: 4096 kB
+	Zswap: 1024 kB
+	Zswapped: 3072 kB
+	EOF
+	on_small_machine swapctl -p kernel status --json | holds '
+		j["kernel"]["zswap_physical_bytes"] == 1 << 20 and
+		j["kernel"]["zswap_logical_bytes"] == 3 << 20'
+	run -0 on_small_machine swapctl -p kernel status
+	assert_line --regexp "zswap .*3M of what is used lie in 1M of RAM"
+}
+
+@test "discard and priority are what swapon is told" {
+	require_plain_build
+	command -v strace >/dev/null || skip "needs strace"
+	swap=$SWK_TMP/swap
+	echo "$swap" >>swaps
+	strace -qq -o trace -e trace=swapon swapctl -p kernel on \
+		--create 20M --priority 7 --discard "$swap" ||
+		skip "strace is not allowed"
+	grep -Fq "SWAP_FLAG_PREFER|SWAP_FLAG_DISCARD|7)" trace
+	for how in once pages; do
+		k off "$swap"
+		strace -qq -o trace -e trace=swapon swapctl -p kernel on \
+			--discard=$how "$swap"
+		grep -Fiq "SWAP_FLAG_DISCARD|SWAP_FLAG_DISCARD_$how|0)" trace
+	done
+	k off "$swap"
+}
+
 # ----------------------------------------------------------- without privilege
 
 as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
@@ -740,6 +950,12 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	assert_output --partial "only root may turn swap off"
 	run -1 as_nobody "$swapctl" -p kernel on "$swap"
 	assert_output --partial "only root may turn the kernel's swap on"
+	run -1 as_nobody "$swapctl" -p kernel explain "$swap"
+	assert_output --partial "run this as root"
+	run -1 as_nobody "$swapctl" -p kernel drain "$one_pid"
+	assert_output --partial "run this as root"
+	as_nobody "$swapctl" -p kernel export | holds '
+		any(d["path"] == a[0] for d in j["devices"])' "$swap"
 	is_swap "$swap"
 	tell one verify
 }

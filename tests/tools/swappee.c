@@ -10,6 +10,7 @@
  *	verify	every byte is what was written
  *	rewrite	write new contents into every page
  *	unmap	unmap the second half
+ *	touch	read every second page
  *	fork	have a child that shares everything, until quit
  *	quit
  */
@@ -71,6 +72,14 @@ verify(const struct memory *memory)
 	return true;
 }
 
+static void UNWATCHED
+touch(const struct memory *memory)
+{
+	for (size_t i = 0; i < memory->npages; i += 2)
+		(void)*(const volatile uint64_t *)(memory->words +
+						   i * memory->nwords);
+}
+
 static void
 make_order(struct memory *memory, bool random)
 {
@@ -98,6 +107,10 @@ obey(struct memory *memory, const char *word, pid_t *child)
 		memory->npages /= 2;
 		return munmap(memory->words + memory->npages * memory->nwords,
 			      memory->npages * memory->nwords * 8) == 0;
+	}
+	if (strcmp(word, "touch\n") == 0) {
+		touch(memory);
+		return true;
 	}
 	if (strcmp(word, "fork\n") == 0) {
 		*child = fork();
