@@ -4,21 +4,31 @@
  *
  * The pager keeps the last few hundred.  With --follow it sends each one as it
  * comes, and says how many were forgotten where we were too slow.
+ *
+ * The kernel keeps none: what is so now is shown in the form of events, and
+ * with --follow what is seen to change from then on.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "ipc/client.h"
 #include "ipc/export.h"
 #include "ipc/json.h"
+#include "kernel/watch.h"
 #include "reach.h"
 #include "say.h"
 #include "util.h"
 
 #define KIND_WIDTH	18
+/* Between two looks at the kernel's swap. */
+#define LOOK_MSEC	1000
 
 struct events_run {
 	bool		 follow, json;
@@ -42,6 +52,15 @@ put_event(const struct swap_event *event)
 	if (event->object != 0)
 		printf("object %" PRIu64 ": ", event->object);
 	puts(event->message);
+}
+
+static void
+put(const struct events_run *run, const struct swap_event *event)
+{
+	if (run->json)
+		(void)say_json(export_event(event), false);
+	else
+		put_event(event);
 }
 
 static void
@@ -74,12 +93,8 @@ each(void *arg, json_t *params, bool continues)
 		return 1;
 	}
 	put_lost(run, json_integer_value(json_object_get(params, "lost")));
-	for (size_t i = 0; i < n; i++) {
-		if (run->json)
-			(void)say_json(export_event(&events[i]), false);
-		else
-			put_event(&events[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		put(run, &events[i]);
 	run->begun = true;
 	free(events);
 	/* Who reads a line as it comes must not wait for a full buffer. */
@@ -145,6 +160,84 @@ run_events(struct invocation *inv, int argc, char **argv)
 	return ask(inv, &run);
 }
 
+/* ------------------------------------------------------------- the kernel's */
+
+static void
+on_event(void *arg, const struct swap_event *event)
+{
+	put(arg, event);
+}
+
+/* Until it is time to look again; false: nobody reads us any more. */
+static bool
+watch_wait(const struct watch *watch)
+{
+	struct pollfd fds[] = {
+		{ .fd = watch_fd(watch), .events = POLLPRI },
+		/* Of a pipe without a reader: POLLERR. */
+		{ .fd = STDOUT_FILENO },
+	};
+	int n = poll(fds, ARRAY_SIZE(fds), LOOK_MSEC);
+
+	return n <= 0 || !(fds[1].revents & (POLLERR | POLLHUP));
+}
+
+static int
+watch_run(struct events_run *run, struct watch *watch)
+{
+	int r = watch_look(watch);
+
+	while (r == 0 && fflush(stdout) == 0 && run->follow &&
+	       watch_wait(watch))
+		r = watch_look(watch);
+	if (r < 0)
+		return say_failure("the kernel's swap: %s", strerror(-r));
+	if (!run->follow && !run->json)
+		fputs("swapctl: the kernel keeps no history; that is what is "
+		      "so now, and --follow goes on\n", stderr);
+	return EXIT_OK;
+}
+
+static int
+run_events_kernel(struct invocation *inv, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "follow", no_argument, NULL, OPTION_FOLLOW },
+		COMMAND_OPTIONS,
+	};
+	struct events_run run = { .after = -1 };
+	struct watch *watch;
+	struct host host;
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, ":p:h", options,
+				     NULL)) != -1) {
+		if (option == OPTION_FOLLOW) {
+			run.follow = true;
+			continue;
+		}
+		r = command_option(inv, option, argv);
+		if (r != COMMAND_GOES_ON)
+			return r;
+	}
+	if (optind < argc)
+		return say_misuse(inv, "'%s' is one word too many",
+				  argv[optind]);
+	run.json = inv->json;
+	r = reach_host(&host);
+	if (r != EXIT_OK)
+		return r;
+	r = watch_open(&host, on_event, &run, &watch);
+	if (r < 0) {
+		r = say_no_memory();
+	} else {
+		r = watch_run(&run, watch);
+		watch_close(watch);
+	}
+	host_close(&host);
+	return r;
+}
+
 const struct command cmd_events = {
 	.name = "events",
 	.synopsis = "[--follow] [--after NUMBER]",
@@ -153,4 +246,9 @@ const struct command cmd_events = {
 	"      --follow        go on, and show what happens as it does\n"
 	"      --after NUMBER  only those with a higher number",
 	.run = run_events,
+	.run_kernel = run_events_kernel,
+	.kernel_synopsis = "[--follow]",
+	.kernel_help =
+	"      --follow        go on, and show what changes\n"
+	"The kernel keeps no history: what is so now comes first.",
 };

@@ -6,9 +6,14 @@
  * swapon(8)'s: noauto, nofail, pri=N, discard, discard=once, discard=pages;
  * of the BSDs' own, priority=N and trimonce.  Others are for systemd and the
  * like and are passed over.
+ *
+ * libmount brings three more libraries with it, and takes longer to load than
+ * turning off an idle device may take; so it is loaded when it is needed, and
+ * stays.
  */
 #include "fstab.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <libmount/libmount.h>
 #include <stdint.h>
@@ -16,6 +21,53 @@
 #include <string.h>
 
 #include "util.h"
+
+/* What is called of libmount. */
+struct mount_calls {
+	__typeof__(mnt_new_table)		*new_table;
+	__typeof__(mnt_unref_table)		*unref_table;
+	__typeof__(mnt_table_parse_fstab)	*table_parse_fstab;
+	__typeof__(mnt_table_next_fs)		*table_next_fs;
+	__typeof__(mnt_new_iter)		*new_iter;
+	__typeof__(mnt_free_iter)		*free_iter;
+	__typeof__(mnt_fs_get_source)		*fs_get_source;
+	__typeof__(mnt_fs_get_fstype)		*fs_get_fstype;
+	__typeof__(mnt_fs_get_options)		*fs_get_options;
+	__typeof__(mnt_optstr_next_option)	*optstr_next_option;
+};
+
+/* -ELIBACC: there is no libmount, or not the one that is known here. */
+static int
+mount_load(struct mount_calls *mnt)
+{
+	const struct {
+		const char	*name;
+		void		*call;	/* a pointer to a function, within */
+	} names[] = {
+		{ "mnt_new_table", &mnt->new_table },
+		{ "mnt_unref_table", &mnt->unref_table },
+		{ "mnt_table_parse_fstab", &mnt->table_parse_fstab },
+		{ "mnt_table_next_fs", &mnt->table_next_fs },
+		{ "mnt_new_iter", &mnt->new_iter },
+		{ "mnt_free_iter", &mnt->free_iter },
+		{ "mnt_fs_get_source", &mnt->fs_get_source },
+		{ "mnt_fs_get_fstype", &mnt->fs_get_fstype },
+		{ "mnt_fs_get_options", &mnt->fs_get_options },
+		{ "mnt_optstr_next_option", &mnt->optstr_next_option },
+	};
+	void *library = dlopen("libmount.so.1", RTLD_LAZY | RTLD_NODELETE);
+	void *at;
+
+	if (library == NULL)
+		return -ELIBACC;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		at = dlsym(library, names[i].name);
+		if (at == NULL)
+			return -ELIBACC;
+		memcpy(names[i].call, &at, sizeof(at));
+	}
+	return 0;
+}
 
 static int
 parse_priority(const char *value, size_t len, struct fstab_line *line)
@@ -73,7 +125,8 @@ parse_option(const char *name, size_t nname, const char *value, size_t nvalue,
 }
 
 static int
-parse_options(const char *options, struct fstab_line *line)
+parse_options(const struct mount_calls *mnt, const char *options,
+	      struct fstab_line *line)
 {
 	char *cursor = NULL, *copy, *name, *value;
 	size_t nname, nvalue;
@@ -85,8 +138,8 @@ parse_options(const char *options, struct fstab_line *line)
 	if (copy == NULL)
 		return -ENOMEM;
 	cursor = copy;
-	while (r == 0 && mnt_optstr_next_option(&cursor, &name, &nname,
-						&value, &nvalue) == 0) {
+	while (r == 0 && mnt->optstr_next_option(&cursor, &name, &nname,
+						 &value, &nvalue) == 0) {
 		if (parse_option(name, nname, value, nvalue, line) == 0)
 			continue;
 		line->wrong = strndup(name, (size_t)(cursor - name));
@@ -101,10 +154,11 @@ parse_options(const char *options, struct fstab_line *line)
 }
 
 static int
-add_line(struct libmnt_fs *fs, struct fstab_line **lines, size_t *n)
+add_line(const struct mount_calls *mnt, struct libmnt_fs *fs,
+	 struct fstab_line **lines, size_t *n)
 {
 	struct fstab_line line = { .priority = ON_PRIORITY_ANY }, *more;
-	const char *source = mnt_fs_get_source(fs);
+	const char *source = mnt->fs_get_source(fs);
 	int r;
 
 	if (source == NULL)
@@ -116,50 +170,55 @@ add_line(struct libmnt_fs *fs, struct fstab_line **lines, size_t *n)
 	line.source = strdup(source);
 	if (line.source == NULL)
 		return -ENOMEM;
-	r = parse_options(mnt_fs_get_options(fs), &line);
+	r = parse_options(mnt, mnt->fs_get_options(fs), &line);
 	more[(*n)++] = line;
 	return r;
 }
 
 static bool
-is_swap(struct libmnt_fs *fs)
+is_swap(const struct mount_calls *mnt, struct libmnt_fs *fs)
 {
-	const char *type = mnt_fs_get_fstype(fs);
+	const char *type = mnt->fs_get_fstype(fs);
 
 	return type != NULL && (strcmp(type, "swap") == 0 ||
 				strcmp(type, "sw") == 0);
 }
 
 static int
-collect(struct libmnt_table *table, struct fstab_line **lines, size_t *n)
+collect(const struct mount_calls *mnt, struct libmnt_table *table,
+	struct fstab_line **lines, size_t *n)
 {
-	struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+	struct libmnt_iter *iter = mnt->new_iter(MNT_ITER_FORWARD);
 	struct libmnt_fs *fs;
 	int r = iter != NULL ? 0 : -ENOMEM;
 
-	while (r == 0 && mnt_table_next_fs(table, iter, &fs) == 0)
-		if (is_swap(fs))
-			r = add_line(fs, lines, n);
-	mnt_free_iter(iter);
+	while (r == 0 && mnt->table_next_fs(table, iter, &fs) == 0)
+		if (is_swap(mnt, fs))
+			r = add_line(mnt, fs, lines, n);
+	mnt->free_iter(iter);
 	return r;
 }
 
 int
 fstab_read(const char *path, struct fstab_line **ret_lines, size_t *ret_n)
 {
-	struct libmnt_table *table = mnt_new_table();
 	struct fstab_line *lines = NULL;
+	struct libmnt_table *table;
+	struct mount_calls mnt;
 	size_t n = 0;
-	int r;
+	int r = mount_load(&mnt);
 
+	if (r < 0)
+		return r;
+	table = mnt.new_table();
 	if (table == NULL)
 		return -ENOMEM;
-	r = mnt_table_parse_fstab(table, path);
+	r = mnt.table_parse_fstab(table, path);
 	if (r > 0)
 		r = -EINVAL;
 	if (r == 0)
-		r = collect(table, &lines, &n);
-	mnt_unref_table(table);
+		r = collect(&mnt, table, &lines, &n);
+	mnt.unref_table(table);
 	if (r < 0) {
 		fstab_free(lines, n);
 		return r;

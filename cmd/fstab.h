@@ -20,7 +20,7 @@ struct fstab_line {
 
 /*
  * Read the swap lines of @path (NULL: the system's).  -ENOENT and so on;
- * -EINVAL it cannot be parsed; -ENOMEM.
+ * -EINVAL it cannot be parsed; -ELIBACC libmount is not there; -ENOMEM.
  */
 int fstab_read(const char *path, struct fstab_line **ret_lines,
 	       size_t *ret_n) swap_must_check;

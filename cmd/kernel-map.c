@@ -19,7 +19,6 @@
 #include "map-draw.h"
 #include "reach.h"
 #include "say.h"
-#include "table.h"
 #include "terminal.h"
 #include "util.h"
 
@@ -41,44 +40,59 @@ struct view {
 
 /* ------------------------------------------------------------------- owners */
 
-static const struct table_column run_columns[] = {
-	{ "SLOT", TABLE_NUMBER, 0 }, { "SLOTS", TABLE_NUMBER, 0 },
-	{ "PID", TABLE_NUMBER, 0 }, { "ADDRESS", TABLE_NUMBER, 0 },
+/*
+ * Not a table of libsmartcols, which keeps every cell: a large device has
+ * millions of rows.
+ */
+struct run_widths {
+	int	slot;
+	int	npages;
+	int	pid;
+	int	address;
 };
 
-static int
-put_run(struct table *table, const struct slot_run *run)
+static void
+widen(int *width, int needed)
 {
-	char slot[FIGURE_LEN], n[FIGURE_LEN], pid[FIGURE_LEN];
-	char address[FIGURE_LEN];
-	const char *const cells[] = { slot, n, pid, address };
-
-	format_cut(slot, sizeof(slot), "%" PRIu64, run->slot);
-	format_cut(n, sizeof(n), "%" PRIu64, run->npages);
-	format_cut(pid, sizeof(pid), "%" PRId32, run->pid);
-	format_cut(address, sizeof(address), "%#" PRIx64, run->address);
-	return table_row(table, cells);
+	if (*width < needed)
+		*width = needed;
 }
 
-static int
+static struct run_widths
+widths_of(const struct slot_run *runs, size_t n)
+{
+	struct run_widths w = { strlen("SLOT"), strlen("SLOTS"),
+				strlen("PID"), strlen("ADDRESS") };
+	struct slot_run most = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		most.slot = max_u64(most.slot, runs[i].slot);
+		most.npages = max_u64(most.npages, runs[i].npages);
+		most.pid = runs[i].pid > most.pid ? runs[i].pid : most.pid;
+		most.address = max_u64(most.address, runs[i].address);
+	}
+	widen(&w.slot, snprintf(NULL, 0, "%" PRIu64, most.slot));
+	widen(&w.npages, snprintf(NULL, 0, "%" PRIu64, most.npages));
+	widen(&w.pid, snprintf(NULL, 0, "%" PRId32, most.pid));
+	widen(&w.address, snprintf(NULL, 0, "%#" PRIx64, most.address));
+	return w;
+}
+
+static void
 put_runs(const struct slot_run *runs, size_t n)
 {
-	struct table *table;
-	int r;
+	struct run_widths w = widths_of(runs, n);
 
 	if (n == 0) {
 		puts("no slot has a visible owner");
-		return 0;
+		return;
 	}
-	r = table_new(run_columns, ARRAY_SIZE(run_columns), &table);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = put_run(table, &runs[i]);
-	if (r == 0)
-		r = table_print(table);
-	table_free(table);
-	return r;
+	printf("%*s %*s %*s %*s\n", w.slot, "SLOT", w.npages, "SLOTS", w.pid,
+	       "PID", w.address, "ADDRESS");
+	for (size_t i = 0; i < n; i++)
+		printf("%*" PRIu64 " %*" PRIu64 " %*" PRId32 " %#*" PRIx64
+		       "\n", w.slot, runs[i].slot, w.npages, runs[i].npages,
+		       w.pid, runs[i].pid, w.address, runs[i].address);
 }
 
 static json_t *
@@ -110,7 +124,7 @@ show_runs(struct view *view, const struct kernel_device *device, json_t *json)
 		r = json_object_set_new(json, "owners", runs_json(runs, n)) <
 		    0 ? -ENOMEM : 0;
 	else if (r == 0)
-		r = put_runs(runs, n);
+		put_runs(runs, n);
 	free(runs);
 	return r;
 }

@@ -96,6 +96,9 @@ on_all(const struct call *call)
 	size_t n;
 
 	r = fstab_read(call->fstab, &lines, &n);
+	if (r == -ELIBACC)
+		return say_failure("fstab(5) is read by libmount.so.1 of "
+				   "util-linux, which is not there");
 	if (r < 0)
 		return say_failure("%s: %s", call->fstab != NULL ?
 				   call->fstab : "/etc/fstab", strerror(-r));

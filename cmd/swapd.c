@@ -89,8 +89,8 @@ struct swapd {
 
 static const char usage_text[] =
 "usage: swapd [--name NAME] [--ram SIZE] [--foreground] [--quiet]\n"
-"             [[--priority N] [--create SIZE] [--force-device]\n"
-"              --on DEVICE]...\n"
+"             [[--priority N] [--create SIZE] [--discard[=once|pages]]\n"
+"              [--force-device] --on DEVICE]...\n"
 "             [--remove-created] [--cluster PAGES] [--full wait|fail]\n"
 "             [--set NAME=VALUE]... [--until PID] [--force]\n"
 "       swapd [--name NAME] --stop [--force]\n"
@@ -106,6 +106,9 @@ static const char help_text[] =
 "  --on DEVICE       attach a file or block device, or LABEL=, UUID=, ...\n"
 "  --priority N      for each --on that follows: 0..32767, higher first\n"
 "  --create SIZE     for the --on that follows: make a file of that size\n"
+"  --discard         for the --on that follows: tell the device what is free,\n"
+"                    all of it now, and pages as they become free; or one of\n"
+"                    these: =once, =pages\n"
 "  --force-device    for the --on that follows: even if it carries data\n"
 "  --remove-created  remove the files of --create at the end\n"
 "  --cluster PAGES   most pages in one I/O: 1..64 (32)\n"
@@ -231,10 +234,25 @@ full_option(struct options *o, const char *value)
 		usage_error("--full", value, "is neither 'wait' nor 'fail'");
 }
 
+static void
+discard_option(struct options *o, const char *value)
+{
+	if (value == NULL)
+		o->next.flags |= SWAP_DEVICE_DISCARD_ONCE |
+				 SWAP_DEVICE_DISCARD_PAGES;
+	else if (strcmp(value, "once") == 0)
+		o->next.flags |= SWAP_DEVICE_DISCARD_ONCE;
+	else if (strcmp(value, "pages") == 0)
+		o->next.flags |= SWAP_DEVICE_DISCARD_PAGES;
+	else
+		usage_error("--discard", value,
+			    "is neither 'once' nor 'pages'");
+}
+
 enum option_code {
 	OPT_NAME = 256, OPT_RAM, OPT_ON, OPT_PRIORITY, OPT_CREATE,
-	OPT_FORCE_DEVICE, OPT_REMOVE_CREATED, OPT_CLUSTER, OPT_FULL,
-	OPT_SET, OPT_FOREGROUND, OPT_QUIET, OPT_UNTIL, OPT_STOP, OPT_FORCE,
+	OPT_DISCARD, OPT_FORCE_DEVICE, OPT_REMOVE_CREATED, OPT_CLUSTER,
+	OPT_FULL, OPT_SET, OPT_FOREGROUND, OPT_QUIET, OPT_UNTIL, OPT_STOP, OPT_FORCE,
 	OPT_VERSION, OPT_HELP,
 };
 
@@ -244,6 +262,7 @@ static const struct option long_options[] = {
 	{ "on", required_argument, NULL, OPT_ON },
 	{ "priority", required_argument, NULL, OPT_PRIORITY },
 	{ "create", required_argument, NULL, OPT_CREATE },
+	{ "discard", optional_argument, NULL, OPT_DISCARD },
 	{ "force-device", no_argument, NULL, OPT_FORCE_DEVICE },
 	{ "remove-created", no_argument, NULL, OPT_REMOVE_CREATED },
 	{ "cluster", required_argument, NULL, OPT_CLUSTER },
@@ -305,6 +324,9 @@ start_option(struct options *o, int opt, const char *value)
 		if (o->next.create_bytes == 0)
 			usage_error("--create", value, "is not the size of a "
 				    "file; say 512M or 4G");
+		break;
+	case OPT_DISCARD:
+		discard_option(o, value);
 		break;
 	case OPT_FORCE_DEVICE:
 		o->next.flags |= SWAP_DEVICE_FORCE;

@@ -33,6 +33,8 @@ struct device {
 	int			 priority;	/* (c) */
 	bool			 created;	/* (c) the file is our making */
 	bool			 direct;	/* (c) O_DIRECT is on */
+	int			 under_fd;	/* (c) the file under a loop
+						   device; -1: not known */
 	uint64_t		 nblocks;	/* (c) */
 	struct device_identity	 identity;	/* (c) */
 	struct device_counters	 counters;	/* (a) */
@@ -60,6 +62,19 @@ const struct device_ops *device_ops_of(int fd);
 /* -ENXIO empty or too small, -EFBIG, each with a sentence; else 0. */
 int device_check_size(const char *path, uint64_t bytes,
 		      struct swap_error *error);
+
+/*
+ * The file under a loop device, to read from what the page cache has of it.  A
+ * descriptor, or -1: it cannot be had, or the device does not go through the page
+ * cache.
+ */
+int device_loop_under(int fd);
+/*
+ * Read so; false: not all of it is there, or the loop device has another file,
+ * or another part of it, than it had when it was attached.  Never waits.
+ */
+bool device_loop_read(const struct device *device, void *buf, size_t len,
+		      off_t offset);
 
 /*
  * The bound loop device that has the file of @dev and @ino under it: its name

@@ -348,9 +348,12 @@ device_examine(struct device *device, unsigned flags, struct swap_error *error)
 			return rc;
 	}
 	rc = device_prime(device, error);
-	if (rc == 0)
-		choose_discard(device, flags);
-	return rc;
+	if (rc < 0)
+		return rc;
+	choose_discard(device, flags);
+	if (device->ops == &device_loop_ops && device->direct)
+		device->under_fd = device_loop_under(device->fd);
+	return 0;
 }
 
 static void
@@ -358,6 +361,8 @@ device_free(struct device *device)
 {
 	if (device->fd >= 0)
 		close(device->fd);
+	if (device->under_fd >= 0)
+		close(device->under_fd);
 	for (unsigned i = 0; i < DEVICE_PAIRS; i++)
 		if (device->pair_fd[i] >= 0)
 			close(device->pair_fd[i]);
@@ -376,7 +381,7 @@ device_new(const char *spec, int priority, const struct log *log)
 
 	if (device == NULL)
 		return NULL;
-	device->fd = -1;
+	device->fd = device->under_fd = -1;
 	memset(device->pair_fd, -1, sizeof(device->pair_fd));
 	device->priority = priority;
 	device->log = log != NULL ? log : &no_log;

@@ -48,14 +48,18 @@ static const char *const names[] = {
 	[SWAP_EVENT_PAGE_POISONED] = "page-poisoned",
 	[SWAP_EVENT_IO_SLOW] = "io-slow",
 	[SWAP_EVENT_CLIENT_GONE] = "client-gone",
+	[SWAP_EVENT_DEVICE_PRIORITY] = "device-priority",
+	[SWAP_EVENT_PRESSURE_HIGH] = "pressure-high",
+	[SWAP_EVENT_PRESSURE_OVER] = "pressure-over",
 };
 
-_Static_assert(ARRAY_SIZE(names) == SWAP_EVENT_KINDS, "each has a name");
+_Static_assert(ARRAY_SIZE(names) == SWAP_EVENT_KINDS_EVER,
+	       "each has a name");
 
 const char *
 swap_event_name(enum swap_event_kind kind)
 {
-	return (unsigned)kind < SWAP_EVENT_KINDS ? names[kind] : NULL;
+	return (unsigned)kind < SWAP_EVENT_KINDS_EVER ? names[kind] : NULL;
 }
 
 void

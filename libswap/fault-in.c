@@ -67,8 +67,9 @@ make_plan(struct fault *f, struct ra_plan *plan)
 	struct core *core = f->core;
 	uint32_t most = (uint32_t)min_u64(2 * core->cluster, WINDOW_MAX);
 
-	/* Two windows are in the cache at a time, and others use it, too. */
-	most = (uint32_t)min_u64(most, cache_size(&core->cache) / 8);
+	/* All windows are in the cache at a time, and others use it, too. */
+	most = (uint32_t)min_u64(most, cache_size(&core->cache) /
+				       (2 * RA_WINDOWS));
 	ra_fault(&f->region->readahead, f->page,
 		 fault_window(f->object, most), plan);
 	count(&core->counters.readahead_used, plan->used);

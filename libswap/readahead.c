@@ -6,15 +6,18 @@
  * down, and a fault that makes three in equal steps one by that step.  From
  * then on the outcome decides: as long as each fault comes where the window
  * before it ended, the window doubles, up to what the caller allows; and after
- * the second such fault the next window is asked for, too, before its time.
- * A stream whose next fault does not come costs what its last two windows
- * were, and is forgotten when its place is needed.
+ * the second such fault the next window is asked for, too, before its time, then
+ * the next two, up to RA_WINDOWS of them: a device that can do several things at
+ * once is then given several.  A stream whose next fault does not come costs its
+ * last window and what was ahead of it, and is forgotten when its place is
+ * needed.
  *
  * At random.  A single page is read.  Now and then a probe reads a small group
  * around the fault, which is kept apart: how many of these pages are asked for
  * later tells whether to go on so, with larger groups, or to probe less often.
  *
- *	A1  What is asked for is never more than the caller allows.
+ *	A1  A window is never more than the caller allows, and what is ahead of
+ *	    it never more than RA_WINDOWS times that.
  *	A2  A fault that is asked about again (it found no page free, say) gets
  *	    the same window, and asks for nothing ahead.
  *
@@ -56,11 +59,12 @@ advance(struct ra_stream *s, int64_t page, uint32_t skipped, uint32_t most,
 	s->hits++;
 	s->size = min_u32(2 * s->size, most);
 	/* What has been read already comes in as a whole. */
-	s->window = s->ahead > skipped ? min_u32(s->ahead - skipped, most) :
+	s->window = s->ahead > skipped ? min_u32(s->ahead - skipped, s->size) :
 		    s->size;
 	s->page = page;
 	s->next = page + (int64_t)s->window * s->step;
-	s->ahead = s->hits >= 2 && most > 1 ? s->size : 0;
+	s->ahead = s->hits >= 2 && most > 1 ?
+		   s->size * min_u32(s->hits - 1, RA_WINDOWS) : 0;
 	plan->now = s->window;
 	plan->ahead = s->ahead;
 }

@@ -13,6 +13,7 @@
 
 #define RA_STREAMS	8u	/* followed at once */
 #define RA_HISTORY	8u	/* faults that were part of none */
+#define RA_WINDOWS	4u	/* most windows read ahead of a stream */
 #define RA_AROUND_MAX	8u	/* most pages around a fault at random */
 
 /*
@@ -57,7 +58,8 @@ struct ra_plan {
 
 /*
  * A fault at @page: what should be brought in, what read ahead?  @most pages
- * in a window: 0 and 1 are no read-ahead at all.  O(1).
+ * in a window, and up to RA_WINDOWS times that ahead: 0 and 1 are no read-ahead
+ * at all.  O(1).
  */
 void ra_fault(struct readahead *ra, uint64_t page, uint32_t most,
 	      struct ra_plan *ret_plan);

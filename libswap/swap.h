@@ -109,6 +109,11 @@ enum swap_event_kind {
 	SWAP_EVENT_IO_SLOW,		/* a transfer takes over 20 s */
 	SWAP_EVENT_CLIENT_GONE,		/* a program's connection has ended */
 	SWAP_EVENT_KINDS,
+	/* Of the kernel's swap alone; no pager has or counts these. */
+	SWAP_EVENT_DEVICE_PRIORITY = SWAP_EVENT_KINDS, /* it has another one */
+	SWAP_EVENT_PRESSURE_HIGH,	/* programs wait for memory */
+	SWAP_EVENT_PRESSURE_OVER,	/* they do no longer */
+	SWAP_EVENT_KINDS_EVER,
 };
 
 #define SWAP_EVENTS_MAX		256u

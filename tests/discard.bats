@@ -93,6 +93,23 @@ takes_at_least() { ! takes_at_most "$1" $(($2 - 1)); }
 	stop_swapd
 }
 
+@test "devices that are there from the start" {
+	require_loop
+	one=$(make_loop 16M) two=$(make_loop 16M) both=$(make_loop 16M)
+	start_swapd --ram 4M --discard=once --on "$one" \
+		--discard=pages --on "$two" --discard --on "$both"
+	takes_at_most "$one" 65536
+	takes_at_least "$two" $((14 << 20))
+	takes_at_most "$both" 65536
+	holds 'not d[argv[0]]["discards_pages"]' "$one"
+	holds 'd[argv[0]]["discards_pages"]' "$two"
+	holds 'd[argv[0]]["discards_pages"]' "$both"
+	stop_swapd
+	run swapd --ram 4M --discard=some --on "$one"
+	assert_failure 2
+	assert_output --partial "neither 'once' nor 'pages'"
+}
+
 @test "a file is used without, and the log says why" {
 	file=$(make_swapfile 16M)
 	before=$(stat -c %b "$file")

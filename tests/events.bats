@@ -134,14 +134,15 @@ device-off"
 	assert_failure
 }
 
-@test "the kernel's own swap has no events; options are checked" {
-	run swapctl -p kernel events
-	assert_failure 2
-	assert_output --partial "kernel"
+@test "options are checked, and the kernel's events have no numbers to ask for" {
 	run swapctl events --after x
 	assert_failure 2
 	assert_output --partial "--after 'x'"
 	run swapctl events more
+	assert_failure 2
+	run swapctl -p kernel events --after 1
+	assert_failure 2
+	run swapctl -p kernel events more
 	assert_failure 2
 }
 

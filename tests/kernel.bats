@@ -33,6 +33,7 @@ teardown()
 		swapoff "$name" 2>/dev/null || true
 	done <swaps
 	[ -z "${zram:-}" ] || echo 1 >"/sys/block/$zram/reset" || true
+	[ -z "${mounted:-}" ] || umount "$mounted" || true
 	[ -z "${grouped:-}" ] || "$push_out" end "$group" || true
 	cd /
 	swk_teardown
@@ -244,6 +245,98 @@ if not eval("(" + sys.argv[1] + ")"):
 	assert_equal "$created" "$SWK_TMP/mnt/swap is on; the file was made"
 }
 
+# What explain says of a file with a header, and what the kernel does, agree.
+taken()		# FILE
+{
+	mkswap "$1" >/dev/null
+	echo "$1" >>swaps
+	run -0 k explain "$1"
+	swapon "$1"
+	swapoff "$1"
+}
+
+refused()	# FILE
+{
+	mkswap "$1" >/dev/null
+	echo "$1" >>swaps
+	run ! swapon "$1"
+	run -1 k explain "$1"
+}
+
+# Make a file that is not copied on write.
+plain_file()	# FILE SIZE
+{
+	touch "$1"
+	chattr +C "$1"
+	fallocate -l "$2" "$1"
+	chmod 600 "$1"
+}
+
+# Two loop devices with a btrfs made by mkfs.btrfs ARGS, mounted.
+mount_btrfs()	# ARGS...
+{
+	require_loop
+	one=$(make_loop 160M)
+	two=$(make_loop 160M)
+	mkfs.btrfs -q -f "$@" "$one" "$two" >/dev/null ||
+		skip "cannot make a btrfs"
+	btrfs device scan "$one" "$two" >/dev/null 2>&1 || true
+	mkdir mnt
+	mount "$one" mnt || skip "cannot mount btrfs"
+	mounted=$SWK_TMP/mnt
+}
+
+@test "btrfs on several devices: what lies on one is good, all else is explained" {
+	mount_btrfs -d single -m raid1
+	plain_file "$SWK_TMP/mnt/small" 4M
+	taken "$SWK_TMP/mnt/small"
+	plain_file "$SWK_TMP/mnt/large" 200M
+	refused "$SWK_TMP/mnt/large"
+	assert_output --partial "several devices of its btrfs"
+	# A swapd goes through the filesystem.
+	run -0 swapctl explain "$SWK_TMP/mnt/large"
+}
+
+@test "btrfs that keeps two copies, or compresses, is explained" {
+	mount_btrfs -d raid1 -m raid1
+	plain_file "$SWK_TMP/mnt/twice" 20M
+	refused "$SWK_TMP/mnt/twice"
+	assert_output --partial "twice, or in stripes"
+	assert_output --partial "convert=single"
+	btrfs filesystem balance start -f -dconvert=single "$SWK_TMP/mnt" \
+		>/dev/null 2>&1 || skip "cannot convert it"
+	plain_file "$SWK_TMP/mnt/once" 4M
+	taken "$SWK_TMP/mnt/once"
+	touch mnt/small
+	chattr +c mnt/small
+	yes | head -c 4M >>mnt/small
+	chmod 600 mnt/small
+	sync -f mnt/small
+	refused "$SWK_TMP/mnt/small"
+	assert_output --partial "its contents are compressed"
+	assert_output --partial "bytes of it are compressed"
+}
+
+@test "of an encrypted file it is said that swap in it is not" {
+	require_loop
+	command -v e4crypt >/dev/null || skip "needs e4crypt"
+	loop=$(make_loop 40M)
+	mke2fs -q -t ext4 -O encrypt "$loop"
+	mkdir mnt
+	mount "$loop" mnt || skip "cannot mount it"
+	mounted=$SWK_TMP/mnt
+	mkdir mnt/secret
+	# So that the key goes with this test.
+	e4crypt new_session || skip "there are no keyrings here"
+	echo secret | e4crypt add_key -S 0x0123456789abcdef mnt/secret ||
+		skip "cannot encrypt here"
+	fallocate -l 8M mnt/secret/swap
+	chmod 600 mnt/secret/swap
+	run -0 k explain mnt/secret/swap
+	assert_output --partial "on the disk in the clear"
+	taken "$SWK_TMP/mnt/secret/swap"
+}
+
 @test "a header for other pages, and a hibernation image, are explained" {
 	fallocate -l 20M file
 	chmod 600 file
@@ -299,6 +392,18 @@ if not eval("(" + sys.argv[1] + ")"):
 	k off c
 }
 
+@test "libmount is there for -a alone: off is not to wait for it" {
+	require_plain_build
+	command -v readelf >/dev/null || skip "needs readelf"
+	run -0 readelf -d "$SWAPKIT_BUILD/cmd/swapctl"
+	assert_output --partial "libblkid"
+	refute_output --partial "libmount"
+	# Whoever has none is told.
+	ln -s /dev/null libmount.so.1
+	run -1 env LD_LIBRARY_PATH="$SWK_TMP" swapctl -p kernel on -a
+	assert_output --partial "which is not there"
+}
+
 # ------------------------------------------------------------- who and where
 
 @test "objects tell who is in swap, and the books balance" {
@@ -329,6 +434,34 @@ if not eval("(" + sys.argv[1] + ")"):
 		holds 'len(j["processes"]) >= 1 and all(
 		p["share_bytes"] >= 40 << 20 for p in j["processes"])'
 	k objects --user 12345 --json | holds 'j["processes"] == []'
+}
+
+@test "tmpfs files, and private pages of files, are told and come back" {
+	require_groups
+	mkdir mnt
+	mount -t tmpfs -o size=64M none mnt || skip "cannot mount a tmpfs"
+	mounted=$SWK_TMP/mnt
+	swap_on 200M
+	start shares 30M random shared "$SWK_TMP/mnt/ours"
+	start owns 30M random private "$SWK_TMP/file"
+	push
+	k objects --json >objects
+	holds 'any("mnt/ours" in f["name"] and f["swapped_bytes"] > 20 << 20
+		for f in j["shared_memory"])' <objects
+	holds 'any(p["pid"] == int(a[0]) and p["swapped_bytes"] > 20 << 20
+		for p in j["processes"])' "$owns_pid" <objects
+	group_path=$(python3 -c '
+import json, sys
+print([p["group"] for p in json.load(open("objects"))["processes"]
+       if p["pid"] == int(sys.argv[1])][0])' "$owns_pid")
+	k objects --group "$group_path" --json | holds '{p["group"]
+		for p in j["processes"]} == {a[0]}' "$group_path"
+	k objects --group /no/such/group --json | holds 'j["processes"] == []'
+	k off --json "$swap" | holds 'j["result"] == "ok" and
+		j["drained_bytes"] > 50 << 20'
+	run ! is_swap "$swap"
+	tell shares verify
+	tell owns verify
 }
 
 @test "pages that two processes share are held once" {
@@ -378,8 +511,34 @@ if not eval("(" + sys.argv[1] + ")"):
 	    found += 1
 	assert found > 50, found
 	EOF
-	run -0 k map "$swap"
+	run -0 k map --owners "$swap"
 	assert_output --partial "Free space"
+	assert_line --regexp "^ *SLOT +SLOTS +PID +ADDRESS\$"
+	assert_line --regexp "^ *[0-9]+ +[0-9]+ +$one_pid +0x[0-9a-f]+\$"
+}
+
+@test "the map is the same with PAGEMAP_SCAN and without" {
+	require_groups
+	require_plain_build
+	command -v strace >/dev/null || skip "needs strace"
+	swap_on 60M
+	start one 40M random
+	push
+	# More ranges than one answer of the kernel has.
+	tell one touch
+	strace -f -qq -o trace -e trace=ioctl \
+		swapctl -p kernel map --json --owners "$swap" >with ||
+		skip "strace is not allowed"
+	grep -Eq 'PAGEMAP_SCAN|0x66, 0x10, 0x60' trace ||
+		skip "this kernel has no PAGEMAP_SCAN"
+	strace -f -qq -o trace -e trace=ioctl -e inject=ioctl:error=ENOTTY \
+		swapctl -p kernel map --json --owners "$swap" >without
+	holds 'len(j[0]["owners"]) > 1000' <with
+	python3 - with without <<-'EOF'
+	import json, sys
+	a, b = (json.load(open(name)) for name in sys.argv[1:])
+	assert a == b
+	EOF
 }
 
 @test "of two devices each page is on the right one" {
@@ -541,6 +700,33 @@ if not eval("(" + sys.argv[1] + ")"):
 	tell one verify
 }
 
+@test "an interrupt that comes too late is not said to have stopped it" {
+	require_groups
+	swap_on 300M
+	start one 200M random
+	push
+	# swapoff(2) looks for signals between two processes: this is one.
+	python3 - "$swap" <<-'EOF'
+	import os, signal, subprocess, sys, time
+	def plain():
+	    signal.signal(signal.SIGINT, signal.SIG_DFL)
+	p = subprocess.Popen(["swapctl", "-p", "kernel", "off", "--plain",
+	                      sys.argv[1]], stdout=subprocess.PIPE,
+	                     stderr=subprocess.PIPE, text=True,
+	                     preexec_fn=plain)
+	children = f"/proc/{p.pid}/task/{p.pid}/children"
+	end = time.monotonic() + 20
+	while p.poll() is None and not open(children).read():
+	    assert time.monotonic() < end
+	p.send_signal(signal.SIGINT)
+	out, err = p.communicate()
+	on = any(line.split()[0] == sys.argv[1] for line in open("/proc/swaps"))
+	assert p.returncode == on, (p.returncode, on, out, err)
+	assert ("stopped" in err) == on and ("is off;" in out) != on, (out, err)
+	EOF
+	tell one verify
+}
+
 @test "what does not fit into a memory group's limit is refused" {
 	require_groups
 	[ -e "/sys/fs/cgroup/memory/swkt-$group" ] ||
@@ -560,6 +746,113 @@ if not eval("(" + sys.argv[1] + ")"):
 	[ "$(used_kib "$swap")" -ge $((used - 4096)) ]
 	echo -1 >"/sys/fs/cgroup/memory/swkt-$group/memory.limit_in_bytes"
 	k off "$swap"
+	tell one verify
+}
+
+# A machine of 1 GiB, which keeps 64 MiB free, with this much available.
+set_available()	# MIB
+{
+	printf 'MemTotal: 1048576 kB\nMemAvailable: %d kB\n' $(($1 << 10)) \
+		>meminfo
+}
+
+# Run a command that is shown ./meminfo in place of the machine's memory.
+on_small_machine()	# COMMAND...
+{
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount --bind meminfo /proc/meminfo &&
+		exec "$@"' sh "$@"
+}
+
+require_small_machine()
+{
+	set_available 1
+	on_small_machine grep -q "^MemAvailable: 1024 kB" /proc/meminfo ||
+		skip "cannot show another /proc/meminfo"
+}
+
+# A child of this process that has more threads than one: in $child.
+has_busy_child()	# PID
+{
+	local tasks
+
+	read -r child <"/proc/$1/task/$1/children" || [ -n "$child" ] ||
+		return
+	tasks=("/proc/${child% }/task/"*)
+	[ "${#tasks[@]}" -gt 1 ]
+}
+
+@test "what does not fit into memory is refused, and nothing is moved" {
+	require_groups
+	require_small_machine
+	[ "$(wc -l </proc/swaps)" -eq 1 ] || skip "there is other swap"
+	swap_on 100M
+	start one 60M random
+	push
+	before=$(vmswap_kib "$one_pid")
+	set_available 110
+	run -1 on_small_machine swapctl -p kernel off "$swap"
+	assert_output --partial "must come back, but 110.0 MiB of memory are"
+	assert_output --partial "64.0 MiB are kept free"
+	assert_output --partial "--force tries regardless"
+	run -1 on_small_machine swapctl -p kernel off --dry-run "$swap"
+	assert_output --partial "It does not fit."
+	is_swap "$swap"
+	assert_equal "$(vmswap_kib "$one_pid")" "$before"
+	set_available 140
+	on_small_machine swapctl -p kernel off "$swap"
+	run ! is_swap "$swap"
+	tell one verify
+}
+
+# Two devices, so that what one holds has room, but none in memory.
+scarce()
+{
+	require_groups
+	require_small_machine
+	swap_on 100M
+	fallocate -l 300M second
+	chmod 600 second
+	echo "$SWK_TMP/second" >>swaps
+	start one 60M random
+	push
+	k on --priority 32766 second
+	set_available 60
+	before=$(awk 'NR > 1 { print $1, $3, $4, $5 }' /proc/swaps)
+}
+
+@test "where memory is scarce a drain waits, and goes on when there is room" {
+	scarce
+	on_small_machine swapctl -p kernel off --json "$swap" >out 2>err 3>&- &
+	off=$!
+	wait_until 20 has_busy_child "$off"
+	# Should memory run out in spite of all, it is the first to go.
+	assert_equal "$(cat "/proc/${child% }/oom_score_adj")" 1000
+	assert_equal "$(awk 'NR > 1 { print $1, $3, $4, $5 }' /proc/swaps)" \
+		"$before"
+	# 8 MiB, of which it takes half at a time.
+	set_available 72
+	wait "$off" || { cat err; false; }
+	holds 'j["result"] == "ok" and
+		j["drained_bytes"] >= j["used_bytes"] * 9 // 10' <out
+	run ! is_swap "$swap"
+	is_swap "$SWK_TMP/second"
+	tell one verify
+}
+
+@test "where memory stays scarce an off gives up, and leaves all as it was" {
+	scarce
+	run -1 --separate-stderr on_small_machine \
+		swapctl -p kernel off --json "$swap"
+	# shellcheck disable=SC2154
+	[[ $stderr == *"memory stayed scarce for 10 s"*"as before"* ]] || {
+		echo "$stderr"
+		false
+	}
+	holds 'j["result"] == "failed" and j["drained_bytes"] == 0' \
+		<<<"$output"
+	assert_equal "$(awk 'NR > 1 { print $1, $3, $4, $5 }' /proc/swaps)" \
+		"$before"
 	tell one verify
 }
 
@@ -587,6 +880,55 @@ print([g["group"] for g in json.load(sys.stdin)["groups"]
 	assert_output --partial "neither a process"
 }
 
+@test "off -a means every device, and --dry-run touches none" {
+	swap_on 20M
+	fallocate -l 20M second
+	chmod 600 second
+	echo "$SWK_TMP/second" >>swaps
+	k on second
+	before=$(cat /proc/swaps)
+	run -0 k off -a --dry-run
+	assert_line --partial "$swap holds"
+	assert_line --partial "$SWK_TMP/second holds"
+	assert_equal "$(cat /proc/swaps)" "$before"
+}
+
+@test "status tells rates, and zswap's bytes apart" {
+	unshare -m true 2>/dev/null || skip "cannot show another /proc/meminfo"
+	k status --json --rates 1 | holds '
+		j["kernel"]["rates"]["in_pages_per_second"] >= 0'
+	cat >meminfo <<-EOF
+	MemTotal: 1048576 kB
+	SwapTotal: 8192 kB
+	SwapFree: 4096 kB
+	Zswap: 1024 kB
+	Zswapped: 3072 kB
+	EOF
+	on_small_machine swapctl -p kernel status --json | holds '
+		j["kernel"]["zswap_physical_bytes"] == 1 << 20 and
+		j["kernel"]["zswap_logical_bytes"] == 3 << 20'
+	run -0 on_small_machine swapctl -p kernel status
+	assert_line --regexp "zswap .*3M of what is used lie in 1M of RAM"
+}
+
+@test "discard and priority are what swapon is told" {
+	require_plain_build
+	command -v strace >/dev/null || skip "needs strace"
+	swap=$SWK_TMP/swap
+	echo "$swap" >>swaps
+	strace -qq -o trace -e trace=swapon swapctl -p kernel on \
+		--create 20M --priority 7 --discard "$swap" ||
+		skip "strace is not allowed"
+	grep -Fq "SWAP_FLAG_PREFER|SWAP_FLAG_DISCARD|7)" trace
+	for how in once pages; do
+		k off "$swap"
+		strace -qq -o trace -e trace=swapon swapctl -p kernel on \
+			--discard=$how "$swap"
+		grep -Fiq "SWAP_FLAG_DISCARD|SWAP_FLAG_DISCARD_$how|0)" trace
+	done
+	k off "$swap"
+}
+
 # ----------------------------------------------------------- without privilege
 
 as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
@@ -608,8 +950,100 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	assert_output --partial "only root may turn swap off"
 	run -1 as_nobody "$swapctl" -p kernel on "$swap"
 	assert_output --partial "only root may turn the kernel's swap on"
+	run -1 as_nobody "$swapctl" -p kernel explain "$swap"
+	assert_output --partial "run this as root"
+	run -1 as_nobody "$swapctl" -p kernel drain "$one_pid"
+	assert_output --partial "run this as root"
+	as_nobody "$swapctl" -p kernel export | holds '
+		any(d["path"] == a[0] for d in j["devices"])' "$swap"
 	is_swap "$swap"
 	tell one verify
+}
+
+# -------------------------------------------------------------------- events
+
+has_line() { grep -q -- "$2" "$1"; }
+
+start_follow()	# FILE ARGS...
+{
+	swapctl -p kernel events --follow "${@:2}" >"$1" 2>"$1.err" 3>&- &
+	follow_pid=$!
+	register_pid $!
+}
+
+# The kinds of events of $swap in the lines of JSON in FILE.
+kinds() { grep -F "\"$swap\"" "$1" | sed 's/.*"kind":"\([^"]*\)".*/\1/'; }
+
+@test "events without --follow tell what is so, and that there is no history" {
+	swap_on 20M
+	run -0 --separate-stderr k events
+	assert_line --partial "device-on           $swap: is on, the kernel"
+	# shellcheck disable=SC2154
+	[[ $stderr == *"keeps no history"* ]]
+	run -0 --separate-stderr k events --json
+	assert_equal "$stderr" ""
+	"$SWAPKIT_SRC/tests/lib/check-export" --event '
+		[e["kind"] for e in a if e["device"] == argv[0]] ==
+			["device-on"] and
+		[e["number"] for e in a] == list(range(1, len(a) + 1))' \
+		"$swap" <<<"$output"
+	# There is none of it in a snapshot either.
+	k export | "$SWAPKIT_SRC/tests/lib/check-export" '"events" not in d'
+	run -0 as_nobody "$(command -v swapctl)" -p kernel events
+	assert_line --partial "$swap"
+}
+
+@test "events --follow tells of devices on, being turned off, stopped and off" {
+	require_groups
+	swap=$SWK_TMP/swap
+	start_follow lines --json
+	start_follow text
+	swap_on 300M
+	wait_until 10 has_line lines "\"device-on\".*\"$swap\""
+	wait_until 10 has_line text "device-on .*$swap: is on: file of"
+	# A signal ends swapoff(2) between two processes.
+	for name in a b c d e f; do
+		start $name 40M random
+	done
+	push
+	for _ in $(seq 5); do
+		swapoff "$swap" 2>/dev/null &
+		off=$!
+		wait_until 10 has_line lines "off-started\|device-off\""
+		kill -KILL "$off" || true
+		wait "$off" || true
+		! is_swap "$swap" || break
+		# It was over before it was seen, or before it could end.
+		: >lines
+		k on --priority 32767 "$swap"
+		wait_until 10 has_line lines '"device-on"'
+		push
+	done
+	is_swap "$swap" || skip "swapoff is too fast here"
+	wait_until 10 has_line lines device-off-stopped
+	k off "$swap"
+	wait_until 10 has_line lines '"device-off"'
+	run kinds lines
+	assert_line --index 0 device-on
+	assert_line --index 1 device-off-started
+	assert_line --index 2 device-off-stopped
+	assert_equal "${lines[${#lines[@]} - 1]}" device-off
+	wait_until 10 has_line text "device-off  .*$swap: is turned off"
+	"$SWAPKIT_SRC/tests/lib/check-export" --event \
+		'[e["number"] for e in a] == list(range(1, len(a) + 1))' <lines
+	tell a verify
+}
+
+@test "events --follow ends when nobody reads it any more" {
+	mkfifo pipe
+	swapctl -p kernel events --follow >pipe 3>&- &
+	follow_pid=$!
+	register_pid $!
+	exec {fd}<pipe
+	run ! process_ended "$follow_pid"
+	exec {fd}<&-
+	wait_until 10 process_ended "$follow_pid"
+	run -0 wait "$follow_pid"
 }
 
 @test "list and swaptop know the kernel's swap" {

@@ -262,33 +262,33 @@ add_row(struct kernel_devices *devices, char *line)
 	return r;
 }
 
-/* The table alone, without what sysfs and the headers say. */
-static int
-read_table(const struct host *host, struct kernel_devices *devices)
+int
+kernel_devices_table(const struct host *host,
+		     struct kernel_devices *ret_devices)
 {
 	char *text, *cursor, *line;
 	int r = 0;
 	ssize_t n = host_read(host->proc, "swaps", &text);
 
-	devices->n = 0;
-	devices->device = NULL;
+	ret_devices->n = 0;
+	ret_devices->device = NULL;
 	/* A kernel without swap has no such file. */
 	if (n < 0)
 		return n == -ENOENT ? 0 : (int)n;
 	cursor = text;
 	text_line(&cursor);
 	while (r == 0 && (line = text_line(&cursor)) != NULL)
-		r = add_row(devices, line);
+		r = add_row(ret_devices, line);
 	free(text);
 	if (r < 0)
-		kernel_devices_clear(devices);
+		kernel_devices_clear(ret_devices);
 	return r;
 }
 
 int
 kernel_devices(const struct host *host, struct kernel_devices *ret_devices)
 {
-	int r = read_table(host, ret_devices);
+	int r = kernel_devices_table(host, ret_devices);
 
 	for (size_t i = 0; r == 0 && i < ret_devices->n; i++) {
 		read_sysfs(host, &ret_devices->device[i]);
@@ -312,7 +312,7 @@ kernel_device_used(const struct host *host, const char *path,
 		   uint64_t *ret_bytes)
 {
 	struct kernel_devices devices;
-	int r = read_table(host, &devices);
+	int r = kernel_devices_table(host, &devices);
 
 	if (r < 0)
 		return r;

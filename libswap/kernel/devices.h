@@ -47,6 +47,13 @@ int kernel_devices(const struct host *host,
 void kernel_devices_clear(struct kernel_devices *devices);
 
 /*
+ * The same from /proc/swaps alone: without what sysfs and the headers say, and
+ * with the types "partition" and "file" only.
+ */
+int kernel_devices_table(const struct host *host,
+			 struct kernel_devices *ret_devices);
+
+/*
  * The device meant by @spec: a path by any name, or a tag.  NULL, with a
  * sentence: it is not on.
  */

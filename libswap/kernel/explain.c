@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/btrfs.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -34,6 +33,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "kernel/btrfs.h"
 #include "kernel/caps.h"
 #include "kernel/devices.h"
 #include "probe.h"
@@ -125,29 +125,18 @@ look_attributes(struct look *look, bool btrfs)
 		find(look, EXPLAIN_BAD, "compressed",
 		     "make it anew with 'on --create SIZE'",
 		     "its contents are compressed");
+	/* ext4 at least: swapon(2) takes it. */
 	if (attributes & FS_ENCRYPT_FL)
-		find(look, EXPLAIN_BAD, "encrypted",
-		     "make it in a folder that is not encrypted",
-		     "its filesystem encrypts it");
+		find(look, EXPLAIN_NOTE, "encrypted",
+		     "use a device that is encrypted as a whole (dm-crypt)",
+		     "its filesystem encrypts it, but the kernel writes swap "
+		     "behind the filesystem: what is in swap is on the disk "
+		     "in the clear");
 	if (btrfs && !(attributes & FS_NOCOW_FL))
 		find(look, EXPLAIN_BAD, "copy-on-write",
 		     "make it anew with 'on --create SIZE', which turns that "
 		     "off; it cannot be turned off in a file with contents",
 		     "btrfs writes every block of it to a new place");
-}
-
-static void
-look_btrfs(struct look *look)
-{
-	struct btrfs_ioctl_fs_info_args info = { 0 };
-
-	if (for_kernel(look) &&
-	    ioctl(look->fd, BTRFS_IOC_FS_INFO, &info) == 0 &&
-	    info.num_devices > 1)
-		find(look, EXPLAIN_BAD, "btrfs devices",
-		     "use a filesystem on one device, or a partition",
-		     "its btrfs spans %" PRIu64 " devices, and a swap file "
-		     "must be on one", (uint64_t)info.num_devices);
 }
 
 static void
@@ -173,8 +162,6 @@ look_filesystem(struct look *look)
 		     "remount it writable (mount -o remount,rw)",
 		     "its filesystem is mounted read-only");
 	look_attributes(look, magic == BTRFS_SUPER_MAGIC);
-	if (magic == BTRFS_SUPER_MAGIC)
-		look_btrfs(look);
 	if (!known_bad)
 		find(look, EXPLAIN_GOOD, "filesystem", "",
 		     "its filesystem can hold swap");
@@ -191,7 +178,27 @@ struct blocks {
 	uint64_t	shared;
 	uint64_t	not_plain;
 	uint64_t	nextents;
+	struct btrfs_places places;	/* none: it is no btrfs */
+	uint64_t	not_single;
+	uint64_t	device;		/* of btrfs: the first one; 0: none */
+	bool		several;	/* devices */
 };
+
+/* An extent is in one chunk. */
+static void
+count_place(struct blocks *blocks, const struct fiemap_extent *extent)
+{
+	const struct btrfs_place *place =
+		btrfs_place_of(&blocks->places, extent->fe_physical);
+
+	if (place == NULL)
+		return;
+	if (!place->single)
+		blocks->not_single += extent->fe_length;
+	if (blocks->device == 0)
+		blocks->device = place->device;
+	blocks->several |= place->device != blocks->device;
+}
 
 static void
 count_extent(struct blocks *blocks, const struct fiemap_extent *extent,
@@ -204,6 +211,7 @@ count_extent(struct blocks *blocks, const struct fiemap_extent *extent,
 	if (extent->fe_flags & NOT_PLAIN)
 		blocks->not_plain += extent->fe_length;
 	blocks->nextents++;
+	count_place(blocks, extent);
 	*at = extent->fe_logical + extent->fe_length;
 }
 
@@ -237,12 +245,30 @@ map_extents(int fd, uint64_t bytes, struct blocks *blocks)
 }
 
 static void
+find_places(struct look *look, const struct blocks *blocks)
+{
+	if (blocks->not_single > 0)
+		find(look, EXPLAIN_BAD, "btrfs profile",
+		     "make it anew after 'btrfs balance start "
+		     "-dconvert=single', or on another filesystem",
+		     "its btrfs keeps %" PRIu64 " bytes of it twice, or in "
+		     "stripes", blocks->not_single);
+	else if (blocks->several)
+		find(look, EXPLAIN_BAD, "btrfs devices",
+		     "make it smaller, or use a filesystem on one device",
+		     "it lies on several devices of its btrfs");
+}
+
+static void
 look_blocks(struct look *look)
 {
 	struct blocks blocks = { .hole = UINT64_MAX };
 	uint64_t bytes = (uint64_t)look->st.st_size & ~(page_bytes() - 1);
-	int r = map_extents(look->fd, bytes, &blocks);
+	int r;
 
+	if (for_kernel(look) && btrfs_places(look->fd, &blocks.places) < 0)
+		blocks.places.n = 0;
+	r = map_extents(look->fd, bytes, &blocks);
 	if (r <= 0) {
 		if ((uint64_t)look->st.st_blocks * 512 < bytes)
 			blocks.hole = 0;
@@ -270,6 +296,8 @@ look_blocks(struct look *look)
 		     "make it anew with 'on --create SIZE'",
 		     "%" PRIu64 " bytes of it are compressed, encrypted or "
 		     "kept in the inode", blocks.not_plain);
+	find_places(look, &blocks);
+	btrfs_places_clear(&blocks.places);
 }
 
 /* -------------------------------------------------------------- who and what */

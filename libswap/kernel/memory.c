@@ -18,23 +18,24 @@
 
 #include "util.h"
 
-static int
-read_meminfo(const struct host *host, struct kernel_memory *memory)
+int
+kernel_memory_sizes(const struct host *host, struct kernel_memory *ret_memory)
 {
 	char *text;
 	ssize_t r = host_read(host->proc, "meminfo", &text);
 
+	memset(ret_memory, 0, sizeof(*ret_memory));
 	if (r < 0)
 		return (int)r;
-	memory->total = text_kib(text, "MemTotal:");
-	memory->available = text_kib(text, "MemAvailable:");
-	memory->unevictable = text_kib(text, "Unevictable:");
-	memory->shmem = text_kib(text, "Shmem:");
-	memory->swap_total = text_kib(text, "SwapTotal:");
-	memory->swap_free = text_kib(text, "SwapFree:");
-	memory->swap_cached = text_kib(text, "SwapCached:");
-	memory->zswap_physical = text_kib(text, "Zswap:");
-	memory->zswap_logical = text_kib(text, "Zswapped:");
+	ret_memory->total = text_kib(text, "MemTotal:");
+	ret_memory->available = text_kib(text, "MemAvailable:");
+	ret_memory->unevictable = text_kib(text, "Unevictable:");
+	ret_memory->shmem = text_kib(text, "Shmem:");
+	ret_memory->swap_total = text_kib(text, "SwapTotal:");
+	ret_memory->swap_free = text_kib(text, "SwapFree:");
+	ret_memory->swap_cached = text_kib(text, "SwapCached:");
+	ret_memory->zswap_physical = text_kib(text, "Zswap:");
+	ret_memory->zswap_logical = text_kib(text, "Zswapped:");
 	free(text);
 	return 0;
 }
@@ -116,10 +117,8 @@ read_zswap(const struct host *host, struct kernel_memory *memory)
 int
 kernel_memory(const struct host *host, struct kernel_memory *ret_memory)
 {
-	int r;
+	int r = kernel_memory_sizes(host, ret_memory);
 
-	memset(ret_memory, 0, sizeof(*ret_memory));
-	r = read_meminfo(host, ret_memory);
 	if (r < 0)
 		return r;
 	read_vmstat(host, ret_memory);

@@ -41,4 +41,8 @@ struct kernel_memory {
 /* Fill in what the kernel says; the rest is 0.  -errno of /proc/meminfo. */
 int kernel_memory(const struct host *host, struct kernel_memory *ret_memory);
 
+/* The same of what /proc/meminfo says alone: zswap's too, but no counts. */
+int kernel_memory_sizes(const struct host *host,
+			struct kernel_memory *ret_memory);
+
 #endif

@@ -13,7 +13,8 @@
  * O2. Nothing else than that changes: not its priority, no other device.
  *
  * A device that is RAM itself (zram), and one that holds next to nothing, is
- * left to swapoff(2) alone, which is as fast there.
+ * left to swapoff(2) alone, which is as fast there.  Of the latter no more is
+ * looked at than is needed: the looks would take longer than the rest.
  *
  * swapoff(2) can be ended by a signal, and puts the device back then.  It runs
  * in a child that dies with us and may be killed: by us, when the progress
@@ -37,6 +38,7 @@
 #include "kernel/groups.h"
 #include "kernel/headroom.h"
 #include "kernel/slots.h"
+#include "probe.h"
 #include "util.h"
 
 #ifndef SYS_pidfd_open
@@ -93,7 +95,7 @@ plan_memory(struct off *off)
 {
 	struct kernel_off_plan *plan = &off->result->plan;
 	struct kernel_memory memory;
-	int r = kernel_memory(off->host, &memory);
+	int r = kernel_memory_sizes(off->host, &memory);
 
 	if (r < 0)
 		return r;
@@ -182,7 +184,9 @@ plan_make(struct off *off, struct swap_error *error)
 	if (r < 0)
 		return error_set(error, r, "looking at memory: %s",
 				 strerror(-r));
-	if (!caps_have(off->host, CAPS_SYS_ADMIN))
+	/* Of an idle device swapoff(2) says it. */
+	if ((plan->used >= IDLE_BYTES || off->options->dry_run) &&
+	    !caps_have(off->host, CAPS_SYS_ADMIN))
 		return error_set(error, -EPERM, "%s: only root may turn swap "
 				 "off (CAP_SYS_ADMIN)", plan->path);
 	r = plan_drain(off, error);
@@ -269,7 +273,11 @@ off_report(struct off *off)
 	return off->options->progress(off->options->arg, &progress);
 }
 
-/* Wait for the child; -EINTR once the progress has had it killed. */
+/*
+ * Wait for the child; -EINTR once the progress has had it killed.  A signal
+ * ends swapoff(2) between two processes only, so that it may have succeeded
+ * nevertheless.
+ */
 static int
 child_wait(struct off *off, pid_t child, int *ret_status)
 {
@@ -295,6 +303,22 @@ child_wait(struct off *off, pid_t child, int *ret_status)
 	if (r < 0)
 		return -errno;
 	return stopped && WIFSIGNALED(*ret_status) ? -EINTR : 0;
+}
+
+/* If that cannot be told: so. */
+static bool
+is_still_on(const struct off *off)
+{
+	struct kernel_devices devices;
+	bool on = false;
+
+	if (kernel_devices_table(off->host, &devices) < 0)
+		return true;
+	for (size_t i = 0; i < devices.n; i++)
+		on = on || strcmp(devices.device[i].path,
+				  off->device->path) == 0;
+	kernel_devices_clear(&devices);
+	return on;
 }
 
 static int
@@ -335,6 +359,8 @@ off_swapoff(struct off *off, struct swap_error *error)
 	if (child == 0)
 		child_swapoff(path);
 	r = child_wait(off, child, &status);
+	if ((r == 0 || r == -EINTR) && WIFSIGNALED(status) && !is_still_on(off))
+		return 0;
 	if (r == -EINTR)
 		return error_set(error, r, "%s: stopped; it is in use as "
 				 "before, and what has come back stays", path);
@@ -371,6 +397,33 @@ off_run(struct off *off, struct swap_error *error)
 	return r;
 }
 
+/* Find the device; what sysfs and the header say only where that counts. */
+static int
+off_find(struct off *off, const char *spec, struct swap_error *error)
+{
+	struct swap_error why = { 0 };
+	bool whole = probe_is_tag(spec);
+	int r;
+
+	r = whole ? kernel_devices(off->host, &off->devices) :
+		    kernel_devices_table(off->host, &off->devices);
+	if (r < 0)
+		return error_set(error, r, "/proc/swaps: %s", strerror(-r));
+	off->device = kernel_device_find(&off->devices, spec, &why);
+	if (off->device != NULL && !whole &&
+	    off->device->stats.used_bytes >= IDLE_BYTES) {
+		kernel_devices_clear(&off->devices);
+		r = kernel_devices(off->host, &off->devices);
+		if (r < 0)
+			return error_set(error, r, "/proc/swaps: %s",
+					 strerror(-r));
+		off->device = kernel_device_find(&off->devices, spec, &why);
+	}
+	if (off->device == NULL)
+		return error_set(error, why.code, "%s", why.message);
+	return 0;
+}
+
 int
 kernel_off(const struct host *host, const char *spec,
 	   const struct kernel_off_options *options,
@@ -380,18 +433,12 @@ kernel_off(const struct host *host, const char *spec,
 		.host = host, .options = options, .result = ret_result,
 		.start_usec = now_usec(),
 	};
-	struct swap_error why = { 0 };
 	int r;
 
 	memset(ret_result, 0, sizeof(*ret_result));
-	r = kernel_devices(host, &off.devices);
-	if (r < 0)
-		return error_set(error, r, "/proc/swaps: %s", strerror(-r));
-	off.device = kernel_device_find(&off.devices, spec, &why);
-	if (off.device != NULL)
+	r = off_find(&off, spec, error);
+	if (r == 0)
 		r = off_run(&off, error);
-	else
-		r = error_set(error, why.code, "%s", why.message);
 	ret_result->usec = now_usec() - off.start_usec;
 	kernel_devices_clear(&off.devices);
 	return r;

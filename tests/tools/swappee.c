@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * swappee SIZE [random|linear] [private|shared] - memory to be swapped out
+ * swappee SIZE [random|linear] [private|shared] [FILE] - memory to be swapped
+ * out
  *
- * Fills SIZE bytes, in linear or in random order, prints "PID ADDRESS", and
- * obeys standard input, one word a line, answering "ok" or "bad":
+ * Fills SIZE bytes, anonymous or of FILE, in linear or in random order, prints
+ * "PID ADDRESS", and obeys standard input, one word a line, answering "ok" or
+ * "bad":
  *
  *	verify	every byte is what was written
  *	rewrite	write new contents into every page
  *	unmap	unmap the second half
+ *	touch	read every second page
  *	fork	have a child that shares everything, until quit
  *	quit
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -68,6 +72,14 @@ verify(const struct memory *memory)
 	return true;
 }
 
+static void UNWATCHED
+touch(const struct memory *memory)
+{
+	for (size_t i = 0; i < memory->npages; i += 2)
+		(void)*(const volatile uint64_t *)(memory->words +
+						   i * memory->nwords);
+}
+
 static void
 make_order(struct memory *memory, bool random)
 {
@@ -96,6 +108,10 @@ obey(struct memory *memory, const char *word, pid_t *child)
 		return munmap(memory->words + memory->npages * memory->nwords,
 			      memory->npages * memory->nwords * 8) == 0;
 	}
+	if (strcmp(word, "touch\n") == 0) {
+		touch(memory);
+		return true;
+	}
 	if (strcmp(word, "fork\n") == 0) {
 		*child = fork();
 		if (*child == 0) {
@@ -106,6 +122,25 @@ obey(struct memory *memory, const char *word, pid_t *child)
 		return *child > 0;
 	}
 	return false;
+}
+
+/* NULL: anonymous. */
+static uint64_t *
+map(const char *path, size_t size, bool shared)
+{
+	int flags = shared ? MAP_SHARED : MAP_PRIVATE, fd = -1;
+	void *at;
+
+	if (path != NULL) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+			return MAP_FAILED;
+	}
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		  flags | (path != NULL ? 0 : MAP_ANONYMOUS), fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return at;
 }
 
 int
@@ -121,11 +156,9 @@ main(int argc, char **argv)
 	if (argc < 2 || parse_size(argv[1], &size) < 0)
 		return 2;
 	memory.npages = (size_t)(size / page_bytes());
-	memory.words = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
-			    MAP_ANONYMOUS |
-			    (shared ? MAP_SHARED : MAP_PRIVATE), -1, 0);
+	memory.words = map(argc > 4 ? argv[4] : NULL, (size_t)size, shared);
 	memory.order = malloc(memory.npages * sizeof(*memory.order));
-	if (memory.words == MAP_FAILED || memory.order == NULL)
+	if ((void *)memory.words == MAP_FAILED || memory.order == NULL)
 		return 1;
 	/* Small pages, so that the order of filling is that of the pages. */
 	(void)madvise(memory.words, (size_t)size, MADV_NOHUGEPAGE);

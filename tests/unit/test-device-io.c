@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -411,6 +412,118 @@ test_errors(void **state)
 	device_orphan(f->device);
 }
 
+/* What is under a loop device is another part of its file from now on. */
+static void
+move_loop(const struct fixture *f, uint64_t offset)
+{
+	struct loop_info64 info;
+
+	assert_int_equal(ioctl(f->loop_fd, LOOP_GET_STATUS64, &info), 0);
+	info.lo_offset = offset;
+	assert_int_equal(ioctl(f->loop_fd, LOOP_SET_STATUS64, &info), 0);
+}
+
+/* Start a read of what @block must hold; was it over at once? */
+static bool
+reads_at_once(struct fixture *f, uint64_t block, int fill)
+{
+	struct transfer *t;
+	bool once;
+
+	memset(f->mem + block * page_bytes(), 0, page_bytes());
+	t = start(f, false, block, 1);
+	once = t->ended == 1;
+	finish(f);
+	assert_int_equal(t->rc, 0);
+	for (uint64_t i = 0; i < page_bytes(); i++)
+		assert_int_equal(f->mem[block * page_bytes() + i], fill);
+	return once;
+}
+
+static void
+write_fill(struct fixture *f, uint64_t block, int fill)
+{
+	memset(f->mem + block * page_bytes(), fill, page_bytes());
+	start(f, true, block, 1);
+	finish(f);
+	assert_int_equal(f->t[block].rc, 0);
+}
+
+/* The page cache has nothing of that block of the file from now on. */
+static void
+drop_block(const struct fixture *f, uint64_t block)
+{
+	int fd = open(image(f), O_RDONLY | O_CLOEXEC);
+	void *mem = mmap(NULL, page_bytes(), PROT_READ, MAP_SHARED, fd,
+			 (off_t)(block * page_bytes()));
+	unsigned char cached = 1;
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	assert_int_equal(fdatasync(fd), 0);
+	while (cached & 1) {
+		assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED),
+				 0);
+		assert_int_equal(mincore(mem, page_bytes(), &cached), 0);
+	}
+	munmap(mem, page_bytes());
+	close(fd);
+}
+
+/*
+ * A loop device's blocks come out of the page cache without waiting, as they
+ * were written last (unless somebody else empties it just now); what is not there
+ * comes by the device.
+ */
+static void
+test_loop_cached(void **state)
+{
+	struct fixture *f = *state;
+	unsigned nonce = 0;
+
+	NEED("needs root for loop devices", geteuid() == 0);
+	NEED("no loop device is free", open_loop(f, 0));
+	for (int round = 1; round < 50; round++) {
+		write_fill(f, 20, round);
+		nonce += reads_at_once(f, 20, round);
+	}
+	assert_in_range(nonce, 25, 49);
+	drop_block(f, 20);
+	assert_false(reads_at_once(f, 20, 49));
+}
+
+/* It is moved while it is in use: what it says is what counts. */
+static void
+test_loop_moved(void **state)
+{
+	struct fixture *f = *state;
+
+	NEED("needs root for loop devices", geteuid() == 0);
+	NEED("no loop device is free", open_loop(f, 0));
+	write_fill(f, 20, 1);
+	write_fill(f, 21, 2);
+	(void)reads_at_once(f, 20, 1);
+	move_loop(f, page_bytes());
+	assert_false(reads_at_once(f, 20, 2));
+	write_fill(f, 20, 3);
+	assert_false(reads_at_once(f, 20, 3));
+	move_loop(f, 0);
+	(void)reads_at_once(f, 21, 3);
+}
+
+/* One that reads and writes past the page cache is read by itself. */
+static void
+test_loop_direct(void **state)
+{
+	struct fixture *f = *state;
+
+	NEED("needs root for loop devices", geteuid() == 0);
+	NEED("no loop device is free", open_loop(f, 0));
+	NEED("its file cannot be read directly",
+	     ioctl(f->loop_fd, LOOP_SET_DIRECT_IO, 1UL) == 0);
+	write_fill(f, 20, 1);
+	assert_false(reads_at_once(f, 20, 1));
+}
+
 /*
  * It begins behind the end of its file: the kernel gives it the size nought, as
  * it does to a disk that was pulled out.
@@ -418,11 +531,7 @@ test_errors(void **state)
 static void
 pull_out(const struct fixture *f)
 {
-	struct loop_info64 info;
-
-	assert_int_equal(ioctl(f->loop_fd, LOOP_GET_STATUS64, &info), 0);
-	info.lo_offset = UINT64_C(1) << 40;
-	assert_int_equal(ioctl(f->loop_fd, LOOP_SET_STATUS64, &info), 0);
+	move_loop(f, UINT64_C(1) << 40);
 }
 
 /*
@@ -588,6 +697,9 @@ main(void)
 		BOTH(test_buffered_sync_fails),
 		BOTH(test_bounds),
 		BOTH(test_errors),
+		BOTH(test_loop_cached),
+		BOTH(test_loop_moved),
+		BOTH(test_loop_direct),
 		BOTH(test_pulled_out),
 		BOTH(test_close_waits),
 		WITH(test_discard_makes_holes, threads),

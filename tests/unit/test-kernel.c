@@ -25,6 +25,7 @@
 #include "kernel/holders.h"
 #include "kernel/kernel.h"
 #include "kernel/slots.h"
+#include "kernel/watch.h"
 #include "util.h"
 
 struct tree {
@@ -792,6 +793,145 @@ test_holders(void **state)
 	swap_stats_clear(&stats);
 }
 
+/* ------------------------------------------------------------------- watch */
+
+/* What was told since the last expect(), "kind device; kind device; ". */
+struct told {
+	struct watch	*watch;
+	char		 text[512];
+	char		 message[200];	/* the last one's */
+	uint64_t	 number;
+};
+
+static void
+take_event(void *arg, const struct swap_event *event)
+{
+	struct told *told = arg;
+	size_t len = strlen(told->text);
+
+	assert_int_equal(event->number, ++told->number);
+	assert_true(event->time_usec > 0);
+	format_cut(told->text + len, sizeof(told->text) - len, "%s %s;",
+		   swap_event_name(event->kind), event->device);
+	format_cut(told->message, sizeof(told->message), "%s",
+		   event->message);
+}
+
+/* SwapTotal and SwapFree, in KiB, and how much of the time somebody waited. */
+static void
+put_swap(const struct tree *tree, unsigned total, unsigned room,
+	 const char *avg10)
+{
+	char text[256];
+
+	format_cut(text, sizeof(text), "MemTotal: 4194304 kB\n"
+		   "SwapTotal: %u kB\nSwapFree: %u kB\n", total, room);
+	put(tree, "proc/meminfo", text);
+	format_cut(text, sizeof(text), "some avg10=%s avg60=0.00 avg300=0.00 "
+		   "total=7\n", avg10);
+	put(tree, "proc/pressure/memory", text);
+}
+
+static void
+expect_told(struct told *told, const char *text)
+{
+	told->text[0] = '\0';
+	assert_int_equal(watch_look(told->watch), 0);
+	assert_string_equal(told->text, text);
+}
+
+static void
+test_watch_devices(void **state)
+{
+	struct tree *tree = *state;
+	struct told told = { 0 };
+
+	put(tree, "proc/swaps", "head\n/dev/a partition 1000 400 -2\n");
+	put_swap(tree, 1000, 600, "0.00");
+	assert_int_equal(watch_open(&tree->host, take_event, &told,
+				    &told.watch), 0);
+	expect_told(&told, "device-on /dev/a;");
+	assert_non_null(strstr(told.message, "does not tell since when"));
+	expect_told(&told, "");
+	/* Another one comes, and the first one gets another priority. */
+	put(tree, "proc/swaps", "head\n/dev/a partition 1000 400 -1\n"
+	    "/srv/b file 2000 0 5\n");
+	put_swap(tree, 3000, 2600, "0.00");
+	expect_told(&told, "device-priority /dev/a;device-on /srv/b;");
+	assert_string_equal(told.message,
+			    "is on: file of 2.0 MiB, 0 B used, priority 5");
+	/* A look that fails forgets nothing. */
+	put(tree, "proc/swaps", "head\nnonsense\n");
+	assert_int_equal(watch_look(told.watch), -EPROTO);
+	put(tree, "proc/swaps", "head\n/srv/b\\040(deleted) file 2000 0 5\n");
+	put_swap(tree, 2000, 2000, "0.00");
+	expect_told(&told, "device-off /dev/a;device-orphaned /srv/b;");
+	put(tree, "proc/swaps", "head\n");
+	put_swap(tree, 0, 0, "0.00");
+	expect_told(&told, "device-off /srv/b;");
+	watch_close(told.watch);
+}
+
+static void
+test_watch_closing(void **state)
+{
+	struct tree *tree = *state;
+	struct told told = { 0 };
+
+	/* SwapTotal has /dev/a with what it still holds. */
+	put(tree, "proc/swaps", "head\n/dev/a partition 1000 400 1\n"
+	    "/dev/b partition 3000 100 1\n");
+	put_swap(tree, 3400, 2900, "0.00");
+	assert_int_equal(watch_open(&tree->host, take_event, &told,
+				    &told.watch), 0);
+	expect_told(&told, "device-on /dev/a;device-off-started /dev/a;"
+		    "device-on /dev/b;");
+	/* It goes on, and the second one begins. */
+	put(tree, "proc/swaps", "head\n/dev/a partition 1000 300 1\n"
+	    "/dev/b partition 3000 100 1\n");
+	put_swap(tree, 3300, 2900, "0.00");
+	expect_told(&told, "");
+	put_swap(tree, 400, 0, "0.00");
+	expect_told(&told, "device-off-started /dev/b;");
+	put_swap(tree, 1100, 700, "0.00");
+	expect_told(&told, "device-off-stopped /dev/a;");
+	put_swap(tree, 4000, 3600, "0.00");
+	expect_told(&told, "device-off-stopped /dev/b;");
+	/* A container's own SwapTotal explains nothing. */
+	put_swap(tree, 1234, 1234, "0.00");
+	expect_told(&told, "");
+	watch_close(told.watch);
+}
+
+static void
+test_watch_room(void **state)
+{
+	struct tree *tree = *state;
+	struct told told = { 0 };
+
+	put(tree, "proc/swaps", "head\n/dev/a partition 16000 0 1\n");
+	put_swap(tree, 16000, 900, "30.00");
+	assert_int_equal(watch_open(&tree->host, take_event, &told,
+				    &told.watch), 0);
+	expect_told(&told, "device-on /dev/a;almost-full ;pressure-high ;");
+	/* Neither ends where it began. */
+	put_swap(tree, 16000, 1100, "15.00");
+	expect_told(&told, "");
+	put_swap(tree, 16000, 60, "15.00");
+	expect_told(&told, "full ;");
+	put_swap(tree, 16000, 600, "9.00");
+	expect_told(&told, "pressure-over ;");
+	put_swap(tree, 16000, 2100, "9.00");
+	expect_told(&told, "room ;");
+	put_swap(tree, 16000, 0, "0.00");
+	expect_told(&told, "full ;");
+	/* Without swap nothing is short. */
+	put(tree, "proc/swaps", "head\n");
+	put_swap(tree, 0, 0, "0.00");
+	expect_told(&told, "device-off /dev/a;");
+	watch_close(told.watch);
+}
+
 int
 main(void)
 {
@@ -805,6 +945,8 @@ main(void)
 		TEST(test_header), TEST(test_foreign_headers),
 		TEST(test_survey), TEST(test_survey_privilege),
 		TEST(test_numbers), TEST(test_pages), TEST(test_holders),
+		TEST(test_watch_devices), TEST(test_watch_closing),
+		TEST(test_watch_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

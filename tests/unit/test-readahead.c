@@ -61,7 +61,7 @@ touch(struct play *p, uint64_t page)
 	p->faults++;
 	ra_fault(&p->ra, page, p->most, &plan);
 	assert_in_range(plan.now, 1, p->most > 1 ? p->most : 1);
-	assert_true(plan.ahead <= p->most);
+	assert_true(plan.ahead <= RA_WINDOWS * p->most);
 	if (p->asked[page]) {
 		/* Read before, and kept: no read, and none around it. */
 		plan.around = 0;
@@ -94,7 +94,7 @@ sequence(int64_t first, int64_t step, unsigned n)
 	assert_in_range(p->faults, n / MOST, n / MOST + 12);
 	/* The first ones; from then on all is asked for before. */
 	assert_in_range(p->waits, 2, 6);
-	assert_true(p->read <= n + 3 * MOST);
+	assert_true(p->read <= n + (RA_WINDOWS + 2) * MOST);
 	free(p);
 }
 
@@ -254,7 +254,7 @@ test_short(void **state)
 	for (uint32_t most = 5; most-- > 0;) {
 		ra_fault(&ra, page, most, &plan);
 		assert_int_equal(plan.now, most > 1 ? most : 1);
-		assert_true(plan.ahead <= most);
+		assert_true(plan.ahead <= RA_WINDOWS * most);
 		assert_true(most > 1 || plan.ahead == 0);
 		page += plan.now;
 	}
