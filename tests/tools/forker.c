@@ -401,6 +401,12 @@ verify_parts(void)
 	for (unsigned i = 0; i < WRITERS; i++)
 		if (!verify_part(&parts[i], atomic_load(&published[i])))
 			return 1;
+	return 0;
+}
+
+static int
+verify_counter(void)
+{
 	if (*inside == atomic_load(&outside) ||
 	    *inside == atomic_load(&outside) + 1)
 		return 0;
@@ -409,8 +415,9 @@ verify_parts(void)
 	return 1;
 }
 
+/* The heap and the rest of the memory are of the same moment. */
 static int
-threads(void)
+moment(void)
 {
 	pthread_t counter;
 
@@ -418,6 +425,25 @@ threads(void)
 	if (inside == NULL ||
 	    pthread_create(&counter, NULL, count_on, NULL) != 0)
 		return failed("pthread_create");
+	for (unsigned i = 0; i < 10 * FORKS; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return failed("fork");
+		if (pid == 0)
+			_exit(verify_counter());
+		if (!ended(0))
+			return 1;
+	}
+	atomic_store(&stop, true);
+	pthread_join(counter, NULL);
+	say("moment ok\n");
+	return 0;
+}
+
+static int
+threads(void)
+{
 	for (size_t i = 0; i < image.n; i++)
 		image.words[i] = 1;
 	for (unsigned i = 0; i < WRITERS; i++) {
@@ -436,7 +462,6 @@ threads(void)
 			_exit(verify_parts());
 	}
 	atomic_store(&stop, true);
-	pthread_join(counter, NULL);
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_join(parts[i].thread, NULL);
 	if (!ended(0))
@@ -769,6 +794,7 @@ static const struct scenario {
 	{ "execs", execs },
 	{ "hold", hold },
 	{ "threads", threads },
+	{ "moment", moment },
 	{ "allocators", allocators },
 	{ "bare", bare },
 	{ "number", by_number },
@@ -788,6 +814,9 @@ main(int argc, char **argv)
 
 	if (argc < 2 || (argc > 2 && parse_size(argv[2], &size) < 0))
 		return 2;
+	/* The C library looks at each FILE in a child, and it is in the heap. */
+	if (fopen("/dev/null", "r") == NULL)
+		return failed("/dev/null");
 	image.n = (size_t)(size / sizeof(uint64_t));
 	image.words = malloc((size_t)size);
 	if (image.words == NULL)
