@@ -5,6 +5,7 @@
  * Object by object, or added up by process or by user; what a user is charged
  * stands beside the limit that it is held to.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "figures.h"
 #include "ipc/json.h"
 #include "kernel.h"
+#include "object-tree.h"
 #include "reach.h"
 #include "say.h"
 #include "sums.h"
@@ -27,18 +29,22 @@ static const struct table_column columns[] = {
 	{ "BLOCKS", TABLE_NUMBER, 6 }, { "WIRED", TABLE_NUMBER, 5 },
 	{ "RESERVED", TABLE_NUMBER, 8 }, { "REGIONS", TABLE_NUMBER, 7 },
 	{ "WRITERS", TABLE_NUMBER, 10 }, { "MAP", TABLE_WORD, 9 },
+	/* Where there are copies: */
+	{ "SHARED", TABLE_NUMBER, 3 },
 };
 
 static int
-put_object(struct table *table, const struct swap_object_stats *object)
+put_object(struct table *table, const struct swap_object_stats *object,
+	   unsigned depth)
 {
 	char text[ARRAY_SIZE(columns)][FIGURE_LEN];
+	char name[OBJECT_LABEL_LEN];
 	const char *cells[ARRAY_SIZE(columns)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(cells); i++)
 		cells[i] = text[i];
 	format_cut(text[0], FIGURE_LEN, "%" PRIu64, object->id);
-	cells[1] = object->name[0] != '\0' ? object->name : "-";
+	cells[1] = object_label(object, depth, name, sizeof(name));
 	figure_user(object->uid, text[2], FIGURE_LEN);
 	format_cut(text[3], FIGURE_LEN, "%" PRId32, object->pid);
 	cells[4] = object->command;
@@ -51,11 +57,42 @@ put_object(struct table *table, const struct swap_object_stats *object)
 	format_cut(text[11], FIGURE_LEN, "%" PRIu32, object->regions);
 	format_cut(text[12], FIGURE_LEN, "%" PRIu32, object->writers);
 	cells[13] = object->map_kind[0] != '\0' ? object->map_kind : "-";
+	figure_size(object->shared_bytes, text[14], FIGURE_LEN);
 	return table_row(table, cells);
 }
 
+static bool
+has_copies(const struct swap_stats *stats)
+{
+	for (size_t i = 0; i < stats->nobjects; i++)
+		if (stats->objects[i].source_id != 0)
+			return true;
+	return false;
+}
+
+/* The most swapped first, each with its copies behind it. */
+struct listing {
+	size_t		*order;
+	unsigned	*depths;
+};
+
 static int
-put_objects(const struct swap_stats *stats)
+listing_make(struct swap_stats *stats, struct listing *listing)
+{
+	size_t n = stats->nobjects;
+
+	stats_sort_objects(stats);
+	listing->order = calloc(n + 1, sizeof(*listing->order));
+	listing->depths = calloc(n + 1, sizeof(*listing->depths));
+	if (listing->order == NULL || listing->depths == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		listing->order[i] = i;
+	return object_tree(stats->objects, listing->order, listing->depths, n);
+}
+
+static int
+put_objects(const struct swap_stats *stats, const struct listing *listing)
 {
 	struct table *table;
 	int r;
@@ -64,11 +101,13 @@ put_objects(const struct swap_stats *stats)
 		puts("no objects");
 		return EXIT_OK;
 	}
-	r = table_new(columns, ARRAY_SIZE(columns), &table);
+	r = table_new(columns, ARRAY_SIZE(columns) - !has_copies(stats),
+		      &table);
 	if (r < 0)
 		return say_no_memory();
 	for (size_t i = 0; i < stats->nobjects && r == 0; i++)
-		r = put_object(table, &stats->objects[i]);
+		r = put_object(table, &stats->objects[listing->order[i]],
+			       listing->depths[i]);
 	if (r == 0)
 		r = table_print(table);
 	table_free(table);
@@ -76,18 +115,35 @@ put_objects(const struct swap_stats *stats)
 }
 
 static json_t *
-objects_json(const struct swap_stats *stats)
+objects_json(const struct swap_stats *stats, const struct listing *listing)
 {
 	json_t *array = json_array();
 	int r = array != NULL ? 0 : -1;
 
 	for (size_t i = 0; i < stats->nobjects && r == 0; i++)
 		r = json_array_append_new(array, json_from_object_stats(
-						 &stats->objects[i]));
+				&stats->objects[listing->order[i]]));
 	if (r == 0)
 		return array;
 	json_decref(array);
 	return NULL;
+}
+
+static int
+show_objects(const struct invocation *inv, struct swap_stats *stats)
+{
+	struct listing listing = { 0 };
+	int r;
+
+	if (listing_make(stats, &listing) < 0)
+		r = say_no_memory();
+	else if (inv->json)
+		r = say_json(objects_json(stats, &listing), true);
+	else
+		r = put_objects(stats, &listing);
+	free(listing.order);
+	free(listing.depths);
+	return r;
 }
 
 /* ------------------------------------------------------------------- sums */
@@ -297,14 +353,11 @@ run_objects(struct invocation *inv, int argc, char **argv)
 	r = reach_stats(inv, &stats);
 	if (r != EXIT_OK)
 		return r;
-	stats_sort_objects(&stats);
 	if (options.by_process || options.by_user)
 		r = show_sums(inv, &stats, options.by_user ? SUM_BY_USER
 							   : SUM_BY_PROCESS);
-	else if (inv->json)
-		r = say_json(objects_json(&stats), true);
 	else
-		r = put_objects(&stats);
+		r = show_objects(inv, &stats);
 	swap_stats_clear(&stats);
 	return r;
 }

@@ -220,6 +220,11 @@ put_counters(const struct swap_counters *c)
 	put_rare(&p, c->pageout_clean, "dropped clean");
 	put_rare(&p, c->pageout_rescued, "wanted back under way");
 	put_rare(&p, c->poisoned_pages, "lost");
+	if (c->copy_pages + c->copy_pushed_pages > 0) {
+		put_label(&p, "Copied");
+		put_count(&p, c->copy_pages, "pages when copies used them");
+		put_count(&p, c->copy_pushed_pages, "before a write");
+	}
 	putchar('\n');
 	put_events(c);
 }

@@ -715,8 +715,7 @@ memory_call(long number, const long *a)
 				    (const struct iovec *)a[3],
 				    (unsigned long)a[4], (unsigned long)a[5]);
 	default:
-		return heap_libc()->syscall(number, a[0], a[1], a[2], a[3],
-					    a[4], a[5]);
+		return heap_clone_syscall(number, a);
 	}
 }
 

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fork(), and faults that need a sentence.
+ * What a child of fork() has of its parent's heap, and faults that need a
+ * sentence.
  *
- * The heap is MADV_DONTFORK: a child of fork() has nothing at its address.
- * vfork() and posix_spawn() share the parent's memory and need no help.  For
- * fork(), whose child nearly always runs exec() at once:
+ * The heap is MADV_DONTFORK: a child has nothing at its address.  vfork() and
+ * posix_spawn() share the parent's memory and need no help.  For the others:
  *
- *	prepare		the pager makes a copy, taken page by page as the child
- *			touches it, and names it with a token
+ *	prepare		the pager makes a copy-on-write copy of the object, and
+ *			names it with a token
  *	child		connects, claims the copy, and maps it where the heap
  *			was, before any code of the program runs
- *	parent		waits until the child has run exec() or ended, so that
- *			what it copies from stays; after COPY_SECONDS the copy
- *			is cut off, and pages not taken by then give SIGBUS
+ *	parent		goes on at once
+ *
+ * fork() runs these three as handlers of pthread_atfork(), the first of all to
+ * be registered: so the copy is made when every other handler has prepared, and
+ * is there before they run in the child.  heap-clone.c runs them for calls that
+ * know no handlers, and tells here what came of a fork.
  *
  * The C library touches FILEs, which are in the heap, in the child before it
  * calls any handler.  So while a fork is under way SIGSEGV is handled here, and
@@ -20,27 +23,43 @@
  * the addresses in a system call but fails it; hence the handler in the child
  * claims anyway, and does not wait for a fault.
  *
- * What the parent waits for is the end of a pipe that the child holds, and not
- * the pager's WaitCopy, during which no other thread could talk to it.  A fork
- * that has failed leaves nobody to hold the pipe.
- *
  *	    prepare            claim ok
  *	OWN -------> (child) ------------> COPY   may fork in its turn
  *			 |   handed over
  *			 |---------------> PRIVATE  forks as any process does
  *			 |   claim failed
- *			 `---------------> LOST   message, and death on touch
+ *			 |---------------> LOST   message, and death on touch
+ *			 |   no copy was made
+ *			 `---------------> ends; fork() fails in the parent
+ *
+ * Invariants:
+ *
+ *   K1	From the making of the copy until the kernel has made the child, the
+ *	forking thread does not write to the heap: its stack is not there
+ *	(heap-clone.c moves it), and what the C library does in between is not
+ *	either.
+ *   K2	The child keeps its parent's connection open until it has claimed its
+ *	copy: so a parent may end at once, as daemons do.
+ *   K3	A copy that nobody will claim is dropped: here, where the fork has
+ *	failed; by swapd, when the parent's connection closes.
  *
  * After a handover by the pager the heap is shared memory that is all there.
- * A child maps it privately and writes to every page before its parent goes on,
- * which costs what the heap holds, but needs nobody.
+ * A child maps it privately and writes to every page before its parent goes on
+ * (a pipe tells when), which costs what the heap holds, but needs nobody.
  *
  * Signals are blocked from prepare until the fork is over: a handler of the
- * program could find no heap, or change what the child is copying.
+ * program could find no heap, or write to what has been copied already.
  *
- * Limits: a child made by clone(2) or _Fork() gets no copy, but the message.
- * In a LOST child the kernel fails system calls with EFAULT and says nothing,
- * therefore the message comes at once.
+ * Cost: the pager's, see swap_object_fork(), and two requests of the parent
+ * and a handful of the child.
+ *
+ * Limits: a thread whose control block is in the heap (pthread_attr_setstack()
+ * with memory of malloc()) cannot fork, see heap-clone.c.  A child that is made
+ * by a system call that a program makes with instructions of its own gets no
+ * copy, but the message.  In a LOST child the kernel fails system calls with
+ * EFAULT and says nothing, therefore the message comes at once.  What other
+ * threads write to other memory while the copy is made may be a moment ahead
+ * of the heap in the child.
  */
 #include "heap.h"
 
@@ -56,17 +75,15 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ipc/client.h"
 #include "util.h"
 
-/* How long a parent waits for its child's exec(). */
-#define COPY_SECONDS	2u
-/* The pager hears of the child's end a moment after we do. */
-#define END_USEC	50000u
-#define TOKEN_BYTES	64u
 #define STACK_BYTES	((size_t)64 << 10)
+/* Of a child whose parent's fork() fails; nobody sees it. */
+#define EXIT_NO_COPY	127
 
 enum state {
 	STATE_OWN,		/* the heap of the program itself */
@@ -84,24 +101,32 @@ static struct {
 	_Atomic pid_t		 owner;		/* whose state that is */
 	atomic_bool		 forking;	/* prepare has been called */
 	atomic_bool		 claiming;	/* in the child, for once */
+	bool			 shares_files;	/* [f] of its parent, as clone
+						   can have it */
 	int			 began;		/* [f] 0: there is a token */
-	char			 token[TOKEN_BYTES];	/* [f] */
+	char			 token[CLIENT_TOKEN_SIZE];	/* [f] */
 	sigset_t		 mask;		/* [f] the forking thread's */
-	int			 alive[2];	/* [f] the pipe; -1: none */
-	int			 held;		/* in a child: its end of it */
 	int			 ordinary;	/* [f] handed over: its memfd */
+	int			 taken[2];	/* [f] a pipe for that; -1 */
 	bool			 own_stack;	/* [f] fault_stack in use */
+	stack_t			 stack;		/* [f] what it stands for */
 	struct sigaction	 previous[ARRAY_SIZE(faults)];
 	locale_t		 plain;		/* the C locale */
 } f = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.alive = { -1, -1 },
-	.held = -1,
+	.taken = { -1, -1 },
 	.ordinary = -1,
 };
 
-/* [f] For a thread whose own stack is in the heap; malloc() made it. */
+/* [f] For a thread whose signal stack is in the heap. */
 static char fault_stack[STACK_BYTES];
+
+/* What the thread's fork has come to, for heap_fork_leave(). */
+static __thread struct {
+	bool	 inside;	/* from enter to leave */
+	int	 began;		/* as above */
+	char	 token[CLIENT_TOKEN_SIZE];	/* "": none to be dropped */
+} attempt __attribute__((tls_model("initial-exec")));
 
 /* ----------------------------------------------------------------- claim */
 
@@ -184,14 +209,26 @@ static int
 map_heap(struct swap_error *error)
 {
 	struct heap_service *s = heap_service(), before = *s;
-	int r = 0;
+	int r = 0, connection = -1;
 
 	memset(s, 0, sizeof(*s));
 	if (f.ordinary >= 0)
 		r = map_private();
-	if (before.client != NULL)
-		client_forget(before.client);
-	return f.ordinary >= 0 ? r : map_copy(s, error);
+	/* They are the parent's own, where a child shares them. */
+	if (before.client != NULL && !f.shares_files)
+		connection = client_forget(before.client);
+	if (f.ordinary < 0)
+		r = map_copy(s, error);
+	if (connection >= 0)
+		close(connection);	/* K2 */
+	return r;
+}
+
+/* Is a copy due, and was none made? */
+static bool
+is_refused(void)
+{
+	return f.began < 0 && f.ordinary < 0 && f.began != -ESRCH;
 }
 
 /*
@@ -206,6 +243,8 @@ claim(void)
 	locale_t locale;
 	int r = 0;
 
+	if (is_refused() && attempt.inside)
+		_exit(EXIT_NO_COPY);
 	atomic_store(&f.claiming, true);
 	locale = uselocale(f.plain);
 	heap_threads_defer();
@@ -277,12 +316,6 @@ heap_fault(int sig)
 		return atomic_load(&f.state) != STATE_LOST;
 	} else if (!mine)
 		tell_lost("it was not made by fork(3)");
-	else if (sig == SIGBUS && state == STATE_COPY)
-		heap_say("process %d is a fork of '%s', and its copy of the "
-			 "heap was cut off after %u s: a child must run "
-			 "exec(3) by then; run '%s' without swaprun, or make "
-			 "it use posix_spawn(3)", (int)getpid(), heap_program(),
-			 COPY_SECONDS, heap_program());
 	else if (sig == SIGBUS)
 		heap_say("process %d ('%s') has lost a page of its heap, which "
 			 "could not be read back from swap; the log of swapd "
@@ -290,9 +323,9 @@ heap_fault(int sig)
 	else if (state != STATE_LOST)
 		return false;
 	/* The program's handler would need the heap too. */
-	if (!mine || state != STATE_OWN)
+	if (!mine || state == STATE_LOST)
 		set_default(sig);
-	return !mine || state != STATE_OWN;
+	return !mine || state == STATE_LOST;
 }
 
 static void
@@ -335,32 +368,52 @@ restore(int sig)
 
 /* --------------------------------------------------------------- handlers */
 
+/* The handler needs a stack that is there in the child. */
 static void
 use_stack(void)
 {
 	stack_t stack = {
 		.ss_sp = fault_stack,
 		.ss_size = sizeof(fault_stack),
-	}, now;
+	};
 	uintptr_t start, end;
+	const void *place;
 
-	f.own_stack = heap_clip(&now, 1, &start, &end) &&
-		      sigaltstack(NULL, &now) == 0 &&
-		      (now.ss_flags & SS_DISABLE) != 0 &&
-		      sigaltstack(&stack, NULL) == 0;
+	f.own_stack = false;
+	if (sigaltstack(NULL, &f.stack) < 0)
+		return;
+	place = (f.stack.ss_flags & SS_DISABLE) != 0
+		? __builtin_frame_address(0) : f.stack.ss_sp;
+	if (heap_clip(place, 1, &start, &end))
+		f.own_stack = sigaltstack(&stack, NULL) == 0;
 }
 
 static void
 leave_stack(void)
 {
-	stack_t none = { .ss_flags = SS_DISABLE };
-
 	if (f.own_stack)
-		sigaltstack(&none, NULL);
+		sigaltstack(&f.stack, NULL);
 }
 
 static void
-prepare(void)
+close_end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* After a handover there is nothing to copy from but the memory itself. */
+static void
+prepare_ordinary(const struct heap_service *s)
+{
+	f.ordinary = client_ordinary_memfd(s->object);
+	if (f.ordinary < 0 || pipe2(f.taken, O_CLOEXEC) < 0)
+		f.taken[0] = f.taken[1] = -1;
+}
+
+void
+heap_fork_prepare(bool shares_files)
 {
 	struct heap_service *s = heap_service();
 	int saved = errno;
@@ -372,73 +425,49 @@ prepare(void)
 	pthread_sigmask(SIG_SETMASK, &most, &mask);
 	pthread_mutex_lock(&f.lock);
 	f.mask = mask;
+	f.shares_files = shares_files;
+	f.ordinary = -1;
 	heap_release_prepare();
-	f.began = s->region == NULL ? -EFAULT
-				    : client_copy_begin(s->object, f.token);
-	f.ordinary = s->region != NULL && f.began < 0
-		     ? client_ordinary_memfd(s->object) : -1;
-	if (s->region == NULL || pipe2(f.alive, O_CLOEXEC) < 0)
-		f.alive[0] = f.alive[1] = -1;
 	use_stack();
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 		install(faults[i]);
 	atomic_store(&f.forking, true);
+	f.token[0] = '\0';
+	f.began = s->region == NULL ? -ESRCH
+				    : client_copy_begin(s->object, f.token);
+	if (s->region != NULL && f.began < 0)
+		prepare_ordinary(s);
 	errno = saved;
 }
 
-/* Until the child has run exec() or ended, or never was; then end the copy. */
+/* Until the child has taken what there is, or has ended, or never was. */
 static void
-wait_for_child(int alive, const char *token)
+wait_until_taken(int taken)
 {
-	struct pollfd end = { .fd = alive, .events = POLLIN };
-	bool over, cut;
+	struct pollfd end = { .fd = taken, .events = POLLIN };
 
-	/* Without a pipe the pager waits for us. */
-	over = alive >= 0 && poll(&end, 1, COPY_SECONDS * 1000) > 0;
-	(void)client_copy_wait(heap_service()->client, token,
-			       over ? END_USEC :
-			       alive >= 0 ? 0 : COPY_SECONDS * 1000000, &cut);
-}
-
-/* Until the child has taken what there is, or has ended. */
-static void
-wait_for_copy(int alive)
-{
-	struct pollfd end = { .fd = alive, .events = POLLIN };
-
-	if (alive >= 0)
+	if (taken >= 0)
 		(void)poll(&end, 1, -1);
 }
 
-static void
-close_pipe_end(int *fd)
+void
+heap_fork_parent(void)
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void
-parent(void)
-{
-	int saved = errno, alive = f.alive[0];
-	bool due = f.began == 0, ordinary = f.ordinary >= 0;
-	char token[TOKEN_BYTES];
+	int saved = errno, taken = f.taken[0];
 	sigset_t mask = f.mask;
 
 	atomic_store(&f.forking, false);
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 		restore(faults[i]);
 	leave_stack();
-	memcpy(token, f.token, sizeof(token));
-	close_pipe_end(&f.alive[1]);
+	attempt.began = is_refused() ? f.began : 0;
+	memcpy(attempt.token, f.token, sizeof(attempt.token));
+	close_end(&f.taken[1]);
+	f.taken[0] = -1;
 	heap_release_parent();
 	pthread_mutex_unlock(&f.lock);
-	if (due)
-		wait_for_child(alive, token);
-	else if (ordinary)
-		wait_for_copy(alive);
-	close_pipe_end(&alive);
+	wait_until_taken(taken);
+	close_end(&taken);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	errno = saved;
 }
@@ -446,7 +475,8 @@ parent(void)
 /*
  * The client's helper is for pages that are lost on kernels that cannot poison
  * them.  A child is single-threaded, and may rely on it (unshare(2) does), so
- * where the helper is not needed for that it is left out.
+ * where the helper is not needed for that it is left out, and the client looks
+ * for itself whether its memory has been handed over.
  */
 static void
 start_thread(void)
@@ -454,44 +484,82 @@ start_thread(void)
 	struct utsname name;
 	unsigned major, minor;
 
+	if (atomic_load(&f.state) != STATE_COPY)
+		return;
 	if (uname(&name) == 0 &&
 	    sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
 	    (major > 6 || (major == 6 && minor >= 6)))
-		return;
-	if (atomic_load(&f.state) == STATE_COPY)
+		client_attend_here(heap_service()->client);
+	else
 		(void)heap_threads_start();
 }
 
-static void
-child(void)
+void
+heap_fork_child(void)
 {
 	int saved = errno;
 
 	if (atomic_load(&f.owner) != getpid())
 		claim();
 	atomic_store(&f.forking, false);
+	attempt.token[0] = '\0';
+	attempt.began = 0;
 	heap_release_child();
+	heap_wire_child();
 	start_thread();
 	if (atomic_load(&f.state) != STATE_LOST)
 		for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 			restore(faults[i]);
 	leave_stack();
 	pthread_mutex_init(&f.lock, NULL);
-	/* Our own parent waits for this process, not for those it forks. */
-	close_pipe_end(&f.held);
-	close_pipe_end(&f.alive[0]);
-	if (atomic_load(&f.state) == STATE_COPY)
-		f.held = f.alive[1];
-	else
-		close_pipe_end(&f.alive[1]);
+	if (!f.shares_files) {
+		close_end(&f.taken[0]);
+		close_end(&f.taken[1]);
+	}
 	pthread_sigmask(SIG_SETMASK, &f.mask, NULL);
 	errno = saved;
+}
+
+/* ---------------------------------------------------------------- results */
+
+void
+heap_fork_enter(void)
+{
+	attempt.inside = true;
+	attempt.began = 0;
+	attempt.token[0] = '\0';
+}
+
+int
+heap_fork_leave(pid_t pid)
+{
+	struct heap_service *s = heap_service();
+	int r = attempt.began;
+
+	attempt.inside = false;
+	attempt.began = 0;
+	/* K3.  It may be gone already, with the connection. */
+	if (pid < 0 && attempt.token[0] != '\0' && s->client != NULL)
+		(void)client_copy_drop(s->client, attempt.token);
+	attempt.token[0] = '\0';
+	if (r == 0 || pid <= 0)
+		return 0;
+	/* It has ended, or will, having run no code of the program's. */
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return r == -ENOMEM ? r : -EAGAIN;
+}
+
+static void
+prepare(void)
+{
+	heap_fork_prepare(false);
 }
 
 int
 heap_fork_start(void)
 {
-	int r = pthread_atfork(prepare, parent, child);
+	int r = pthread_atfork(prepare, heap_fork_parent, heap_fork_child);
 
 	if (r != 0)
 		return -r;

@@ -259,3 +259,13 @@ heap_uring_closed(uintptr_t ring)
 	drop_rows(ring, NULL, 0);
 	pthread_mutex_unlock(&table.lock);
 }
+
+/* The rings work on the parent's memory; another thread may have the lock. */
+void
+heap_wire_child(void)
+{
+	pthread_mutex_init(&table.lock, NULL);
+	table.n = 0;
+	table.capacity = 0;
+	table.rows = NULL;
+}

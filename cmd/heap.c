@@ -12,7 +12,9 @@
  *	heap-release.c	memory that is freed goes back to the pager
  *	heap-calls.c	overrides of calls that name memory or descriptors
  *	heap-wire.c	memory that devices write to
- *	heap-fork.c	fork(), and faults that need a sentence
+ *	heap-fork.c	what a forked child has of the heap, and faults that
+ *			need a sentence
+ *	heap-clone.c	overrides of calls that make a process
  *
  * The order of symbols: the program, this module, (the program's libraries,)
  * and mimalloc, which must be preloaded by name too: as a mere dependency of

@@ -109,6 +109,32 @@ void heap_release_child(void);
 /* Handlers for fork(), and for faults that need a sentence. */
 int heap_fork_start(void);
 
+/*
+ * What these handlers do, for whoever makes a child without them: prepare,
+ * then the system call, then one of the others, on the same thread and not on
+ * a stack in the heap.  @shares_files: the child has its parent's descriptors
+ * (CLONE_FILES).
+ */
+void heap_fork_prepare(bool shares_files);
+void heap_fork_parent(void);
+void heap_fork_child(void);
+
+/*
+ * Around a call that forks, on the same thread.  @pid: what it returned.  0, or
+ * a negative errno in the parent if there could be no copy: then the child has
+ * ended and been waited for.
+ */
+void heap_fork_enter(void);
+int heap_fork_leave(pid_t pid);
+
+/* ------------------------------------------------------------------ clone */
+
+/*
+ * fork(2), clone(2) or clone3(2) by number, whose child returns here; another
+ * system call, or one whose child does not, is just made.
+ */
+long heap_clone_syscall(long number, const long a[6]);
+
 /* ------------------------------------------------------------------- wire */
 
 /*
@@ -141,6 +167,9 @@ int heap_uring_register(uintptr_t key, unsigned opcode, const void *arg,
 			unsigned nr, heap_uring_call *call, void *call_arg);
 /* The ring of this key has been closed. */
 void heap_uring_closed(uintptr_t key);
+
+/* In a forked child, which has none of all that. */
+void heap_wire_child(void);
 
 #pragma GCC visibility pop
 

@@ -212,6 +212,24 @@ first_object() { screen | sed -n 4p | grep -q -- "$1"; }
 	quit_swaptop
 }
 
+@test "objects: copies stand beneath their sources" {
+	start_swaptop 100x20 --replay "$(recording copies)" --view objects
+	at_end
+	shows objects-copies-100x20
+	# A copy of a copy, and the one that it was made of.
+	press Down Down Down Down Enter
+	wait_until 20 on_screen "of 6, with which it shares 8M"
+	press Escape Up Enter
+	wait_until 20 on_screen "of 4, with which it shares 6M"
+	on_screen "Copies     1"
+	press Escape
+	# Sorted by anything else they are a list.
+	press '>' '>'
+	wait_until 20 off_screen "  copy of"
+	wait_until 20 on_screen " copy of 6 "
+	quit_swaptop
+}
+
 @test "a list that is longer than the window scrolls" {
 	start_swaptop 80x24 --replay "$(recording many)" --view objects
 	at_end

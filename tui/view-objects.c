@@ -4,7 +4,8 @@
  *
  * Ten thousand of them are sorted at each refresh: an index is, since the
  * snapshot stays as it is.  Rates come from the snapshot before, whose objects
- * are found by an index by their ids.
+ * are found by an index by their ids.  As long as they are sorted by what is
+ * swapped, or by their numbers, copies stand beneath their sources.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <strings.h>
 
 #include "cmd/figures.h"
+#include "cmd/object-tree.h"
 #include "lines.h"
 #include "util.h"
 #include "view.h"
@@ -20,6 +22,7 @@ enum {
 	COLUMN_ID, COLUMN_NAME, COLUMN_OWNER, COLUMN_PID, COLUMN_COMMAND,
 	COLUMN_SIZE, COLUMN_RESIDENT, COLUMN_SWAPPED, COLUMN_OUT,
 	COLUMN_IN_RATE, COLUMN_OUT_RATE, COLUMN_WIRED, COLUMN_MAP,
+	COLUMN_SHARED,		/* where there are copies */
 };
 
 static const struct column columns[] = {
@@ -36,6 +39,7 @@ static const struct column columns[] = {
 	[COLUMN_OUT_RATE] = { "OUT/s", 6, false, true, 6 },
 	[COLUMN_WIRED] = { "WIRED", 6, false, true, 8 },
 	[COLUMN_MAP] = { "MAP", 5, false, false, 9 },
+	[COLUMN_SHARED] = { "SHARED", 7, false, true, 4 },
 };
 
 /* Page rates of an object. */
@@ -48,6 +52,7 @@ struct work {
 	const struct scene *scene;
 	const struct swap_object_stats *objects;
 	struct pace	*paces;		/* by object; NULL: none known */
+	unsigned	*depths;	/* by row; NULL: no tree */
 	bool		 utf8;
 	uint32_t	 uid;		/* the last name looked up */
 	bool		 has_user;
@@ -143,6 +148,8 @@ sort_value(const struct work *work, unsigned column, size_t i)
 		return work->paces != NULL ? work->paces[i].out : 0;
 	case COLUMN_WIRED:
 		return o->wired_bytes;
+	case COLUMN_SHARED:
+		return o->shared_bytes;
 	default:
 		return o->swapped_bytes;
 	}
@@ -209,6 +216,24 @@ matches(struct work *work, const struct swap_object_stats *o,
 	       strcasestr(user_of(work, o->uid), wanted) != NULL;
 }
 
+/* Copies go beneath their sources; NULL: nothing has moved. */
+static unsigned *
+make_tree(const struct objects_scene *os,
+	  const struct swap_object_stats *objects)
+{
+	unsigned *depths;
+
+	if (os->list.sort != COLUMN_SWAPPED && os->list.sort != COLUMN_ID)
+		return NULL;
+	depths = calloc(os->n + 1, sizeof(*depths));
+	if (depths != NULL &&
+	    object_tree(objects, os->order, depths, os->n) < 0) {
+		free(depths);
+		depths = NULL;
+	}
+	return depths;
+}
+
 /* Which objects are shown, in their order. */
 static void
 make_order(struct scene *scene, struct work *work)
@@ -228,6 +253,7 @@ make_order(struct scene *scene, struct work *work)
 			order[os->n++] = i;
 	if (os->n > 1)
 		qsort_r(order, os->n, sizeof(*order), compare, work);
+	work->depths = make_tree(os, now->objects);
 }
 
 /* ------------------------------------------------------------------ cells */
@@ -241,6 +267,12 @@ pace_cell(const struct work *work, uint64_t pace, char *buf, size_t len)
 		amount(work->scene, pace, buf, len);
 }
 
+static unsigned
+depth_of(const struct work *work, size_t row)
+{
+	return work->depths != NULL ? work->depths[row] : 0;
+}
+
 static void
 object_cell(void *arg, size_t row, unsigned column, unsigned width, char *buf,
 	    size_t len, enum style *style)
@@ -249,6 +281,7 @@ object_cell(void *arg, size_t row, unsigned column, unsigned width, char *buf,
 	const struct scene *scene = work->scene;
 	size_t i = scene->objects.order[row];
 	const struct swap_object_stats *o = &work->objects[i];
+	char label[OBJECT_LABEL_LEN];
 
 	if (o->poisoned_bytes > 0)
 		*style = STYLE_ALARM;
@@ -259,8 +292,9 @@ object_cell(void *arg, size_t row, unsigned column, unsigned width, char *buf,
 	case COLUMN_NAME:
 		if (o->name[0] == '\0')
 			*style = STYLE_DIM;
-		figure_name(o->name[0] != '\0' ? o->name : "-", width,
-			    work->utf8, buf, len);
+		figure_name(object_label(o, depth_of(work, row), label,
+					 sizeof(label)), width, work->utf8,
+			    buf, len);
 		break;
 	case COLUMN_OWNER:
 		format_cut(buf, len, "%s", user_of(work, o->uid));
@@ -297,6 +331,9 @@ object_cell(void *arg, size_t row, unsigned column, unsigned width, char *buf,
 		break;
 	case COLUMN_WIRED:
 		amount(scene, o->wired_bytes, buf, len);
+		break;
+	case COLUMN_SHARED:
+		amount(scene, o->shared_bytes, buf, len);
 		break;
 	default:
 		format_cut(buf, len, "%s", o->map_kind);
@@ -335,6 +372,20 @@ keep_selected(struct scene *scene)
 }
 
 static void
+choose_columns(struct objects_scene *os, const struct swap_stats *now)
+{
+	bool copies = false;
+
+	for (size_t i = 0; i < now->nobjects && !copies; i++)
+		copies = now->objects[i].source_id != 0;
+	if (os->list.columns == NULL ||
+	    (!copies && os->list.sort == COLUMN_SHARED))
+		os->list.sort = COLUMN_SWAPPED;
+	os->list.columns = columns;
+	os->list.ncolumns = ARRAY_SIZE(columns) - !copies;
+}
+
+static void
 objects_draw(struct scene *scene, struct canvas *canvas,
 	     const struct area *area)
 {
@@ -344,18 +395,16 @@ objects_draw(struct scene *scene, struct canvas *canvas,
 		.scene = scene, .objects = now->objects,
 		.utf8 = canvas->utf8,
 	};
+	char label[OBJECT_LABEL_LEN];
 	unsigned longest = 4;
 
-	if (os->list.columns == NULL) {
-		os->list.columns = columns;
-		os->list.ncolumns = ARRAY_SIZE(columns);
-		os->list.sort = COLUMN_SWAPPED;
-	}
+	choose_columns(os, now);
 	work.paces = work_out_paces(scene->picture);
 	make_order(scene, &work);
 	for (size_t i = 0; i < os->n; i++)
-		longest = (unsigned)max_u64(longest, text_columns(
-			now->objects[os->order[i]].name, canvas->utf8));
+		longest = (unsigned)max_u64(longest, text_columns(object_label(
+			&now->objects[os->order[i]], depth_of(&work, i),
+			label, sizeof(label)), canvas->utf8));
 	find_selected(scene);
 	list_draw(&os->list, canvas, area, os->n, longest, scene->screen,
 		  object_cell, &work);
@@ -366,6 +415,7 @@ objects_draw(struct scene *scene, struct canvas *canvas,
 				  "it" : now->nobjects_live > 0 ?
 				  "looking..." : "no objects");
 	free(work.paces);
+	free(work.depths);
 }
 
 /* Put the cursor on the next object that matches, from the one behind it. */
@@ -467,6 +517,14 @@ object_text(struct work *work, const struct swap_object_stats *o,
 	lines_add(text, STYLE_BOX, "Paged      %s pages in, %s out",
 		  figure_count(o->pagein_pages, a, sizeof(a)),
 		  figure_count(o->pageout_pages, b, sizeof(b)));
+	if (o->source_id != 0)
+		lines_add(text, STYLE_BOX, "Copy       of %" PRIu64
+			  ", with which it shares %s", o->source_id,
+			  amount(scene, o->shared_bytes, a, sizeof(a)));
+	if (o->copies > 0)
+		lines_add(text, STYLE_BOX, "Copies     %s%s",
+			  figure_count(o->copies, a, sizeof(a)), o->orphan ?
+			  "; it is there for these alone" : "");
 	lines_add(text, STYLE_BOX, "Regions    %" PRIu32 ", %" PRIu32
 		  " of them writable", o->regions, o->writers);
 	lines_add(text, STYLE_BOX, "Map        %s, %s", o->map_kind,

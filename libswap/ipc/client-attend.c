@@ -59,25 +59,35 @@ attend_poison(struct swap_client *client, const char *message)
 	pthread_mutex_unlock(&client->list);
 }
 
+/* Take the next message.  False: it was the last, or none came in time. */
+static bool
+attend_next(struct swap_client *client, int timeout_msec)
+{
+	const char *message;
+	char kind[16];
+	int r;
+
+	r = frame_read(&client->attend_frame, timeout_msec);
+	if (r == -ETIMEDOUT)
+		return false;
+	message = client->attend_frame.buf;
+	if (r < 0 || scan_text(message, "kind", kind, sizeof(kind)) < 0) {
+		attend_set(client, ATTEND_GONE);
+		return false;
+	}
+	if (strcmp(kind, "poison") == 0)
+		attend_poison(client, message);
+	if (strcmp(kind, "handover") != 0)
+		return true;
+	attend_set(client, ATTEND_HANDED_OVER);
+	return false;
+}
+
 static void *
 helper_thread(void *arg)
 {
-	struct swap_client *client = arg;
-	char kind[16];
-
-	while (frame_read(&client->attend_frame, -1) == 0) {
-		const char *message = client->attend_frame.buf;
-
-		if (scan_text(message, "kind", kind, sizeof(kind)) < 0)
-			break;
-		if (strcmp(kind, "poison") == 0)
-			attend_poison(client, message);
-		if (strcmp(kind, "handover") == 0) {
-			attend_set(client, ATTEND_HANDED_OVER);
-			return NULL;
-		}
-	}
-	attend_set(client, ATTEND_GONE);
+	while (attend_next(arg, -1))
+		;
 	return NULL;
 }
 
@@ -167,27 +177,61 @@ client_attend_end(struct swap_client *client)
 	while (write(client->stop_fd, &one, sizeof(one)) < 0 &&
 	       errno == EINTR)
 		;
-	pthread_join(client->helper, NULL);
+	if (!client->attends_here)
+		pthread_join(client->helper, NULL);
 	client->has_helper = false;
 	frame_close(&client->attend_frame);
+}
+
+void
+client_attend_here(struct swap_client *client)
+{
+	client->attends_here = true;
+}
+
+static enum attend_state
+attend_state(struct swap_client *client)
+{
+	enum attend_state state;
+
+	pthread_mutex_lock(&client->list);
+	state = client->attend;
+	pthread_mutex_unlock(&client->list);
+	return state;
+}
+
+/* What the helper would do, where there is none. */
+static void
+attend_look(struct swap_client *client, int timeout_msec)
+{
+	client_begin(client);
+	if (attend_state(client) == ATTEND_READY)
+		while (attend_next(client, timeout_msec))
+			;
+	client_end(client);
+}
+
+static void
+wait_for_helper(struct swap_client *client)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LOST_WAIT_SEC;
+	pthread_mutex_lock(&client->list);
+	while (client->attend == ATTEND_READY &&
+	       pthread_cond_timedwait(&client->changed, &client->list,
+				      &until) == 0)
+		;
+	pthread_mutex_unlock(&client->list);
 }
 
 bool
 client_handed_over(struct swap_client *client, bool lost)
 {
-	struct timespec until;
-	bool handed;
-
-	pthread_mutex_lock(&client->list);
-	if (lost && client->attend == ATTEND_READY) {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += LOST_WAIT_SEC;
-		while (client->attend == ATTEND_READY &&
-		       pthread_cond_timedwait(&client->changed, &client->list,
-					      &until) == 0)
-			;
-	}
-	handed = client->attend == ATTEND_HANDED_OVER;
-	pthread_mutex_unlock(&client->list);
-	return handed;
+	if (client->attends_here)
+		attend_look(client, lost ? LOST_WAIT_SEC * 1000 : 0);
+	else if (lost)
+		wait_for_helper(client);
+	return attend_state(client) == ATTEND_HANDED_OVER;
 }

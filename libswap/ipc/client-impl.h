@@ -69,6 +69,7 @@ struct swap_client {
 	struct frame	 attend_frame;	/* the helper's once it runs */
 	pthread_t	 helper;
 	bool		 has_helper;	/* lock */
+	bool		 attends_here;	/* a client of one thread; no helper */
 	int		 stop_fd;	/* an eventfd that ends the helper */
 };
 

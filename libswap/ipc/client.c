@@ -327,7 +327,7 @@ forget_fd(int fd)
 		close(fd);
 }
 
-void
+int
 client_forget(struct swap_client *client)
 {
 	const struct swap_client_object *object;
@@ -337,8 +337,8 @@ client_forget(struct swap_client *client)
 		forget_fd(object->memfd);
 	for (region = client->regions; region != NULL; region = region->next)
 		forget_fd(region->mapping.uffd);
-	forget_fd(client->frame.fd);
 	forget_fd(client->attend_frame.fd);
 	forget_fd(client->stop_fd);
 	forget_fd(client->device_fd);
+	return client->frame.fd;
 }

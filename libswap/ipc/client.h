@@ -109,7 +109,15 @@ int client_ordinary_memfd(const struct swap_client_object *object);
 /*
  * In a forked child: close what was inherited, and touch nothing else; no lock
  * is taken, nothing is freed, and the client is not to be used any more.
+ * Returns the connection, which is left to the caller to close: while it is
+ * open the swapd takes the parent for alive, and keeps its copies.
  */
-void client_forget(struct swap_client *client);
+int client_forget(struct swap_client *client);
+
+/*
+ * The thread that hears of a handover has not been made, and will not be: ask
+ * for it when it matters.
+ */
+void client_attend_here(struct swap_client *client);
 
 #endif

@@ -23,6 +23,12 @@ enum kind {
 	KIND_EVENT,	/* an enum swap_event_kind */
 };
 
+/*
+ * aux of a KIND_U64 or KIND_BOOL that came later than the rest: where it is
+ * missing, in what an older version has written, it is 0 or false.
+ */
+#define MEMBER_LATER	1u
+
 struct member {
 	const char	*name;
 	enum kind	 kind;

@@ -3,7 +3,7 @@
  * Lists read from text.
  *
  * Most of a snapshot is the list of its objects, and jansson makes a value on
- * the heap of each of the 22 members of each of them.  Here such a list goes
+ * the heap of each of the 26 members of each of them.  Here such a list goes
  * straight into the structures, by the same tables of members.
  *
  * 1. What is accepted is a subset of what jansson and members_read() accept:
@@ -134,6 +134,10 @@ value_scan(const char **p, const struct member *m, char *place)
 		memcpy(place, &u32, sizeof(u32));
 		return true;
 	case KIND_BOOL:
+		if (!flag_scan(p, &flag))
+			return false;
+		memcpy(place, &flag, sizeof(flag));
+		return true;
 	case KIND_LATENCY:
 	case KIND_EVENT:
 		break;		/* in no list that is long */

@@ -26,6 +26,8 @@
 #include "text.h"
 
 #define U64(s, m)	{ #m, KIND_U64, 0, offsetof(struct s, m) }
+#define LATER_U64(s, m)	{ #m, KIND_U64, MEMBER_LATER, offsetof(struct s, m) }
+#define LATER_BOOL(s, m) { #m, KIND_BOOL, MEMBER_LATER, offsetof(struct s, m) }
 #define U32(s, m)	{ #m, KIND_U32, 0, offsetof(struct s, m) }
 #define I32(s, m)	{ #m, KIND_I32, 0, offsetof(struct s, m) }
 #define BOOL(s, m)	{ #m, KIND_BOOL, 0, offsetof(struct s, m) }
@@ -87,6 +89,10 @@ static const struct member object_members[] = {
 	U64(swap_object_stats, swap_limit_bytes),
 	U64(swap_object_stats, pagein_pages),
 	U64(swap_object_stats, pageout_pages),
+	LATER_U64(swap_object_stats, source_id),
+	LATER_U64(swap_object_stats, copies),
+	LATER_U64(swap_object_stats, shared_bytes),
+	LATER_BOOL(swap_object_stats, orphan),
 };
 
 static const struct member user_members[] = {
@@ -127,8 +133,8 @@ static const struct member counter_members[] = {
 	U64(swap_counters, limit_waits),
 	U64(swap_counters, async_waits),
 	U64(swap_counters, slow_transfers),
-	U64(swap_counters, copy_pages),
-	U64(swap_counters, copy_pushed_pages),
+	LATER_U64(swap_counters, copy_pages),
+	LATER_U64(swap_counters, copy_pushed_pages),
 };
 
 _Static_assert(sizeof(struct swap_counters) ==
@@ -716,16 +722,28 @@ member_read(const struct member *m, const json_t *json, void *base)
 	return 0;
 }
 
+static bool
+may_be_missing(const struct member *m)
+{
+	return (m->kind == KIND_U64 || m->kind == KIND_BOOL) &&
+	       m->aux == MEMBER_LATER;
+}
+
+/* @base is all zeros. */
 static int
 members_read(const struct member *m, size_t n, const json_t *json, void *base)
 {
+	const json_t *value;
 	size_t i;
 	int r;
 
 	if (!json_is_object(json))
 		return -EPROTO;
 	for (i = 0; i < n; i++) {
-		r = member_read(&m[i], json_object_get(json, m[i].name), base);
+		value = json_object_get(json, m[i].name);
+		if (value == NULL && may_be_missing(&m[i]))
+			continue;
+		r = member_read(&m[i], value, base);
 		if (r < 0)
 			return r;
 	}

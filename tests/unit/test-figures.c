@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "cmd/figures.h"
+#include "cmd/object-tree.h"
 #include "compiler.h"
 
 static void
@@ -189,6 +190,44 @@ test_sort(void **state)
 		assert_int_equal(objects[i].id, order[i]);
 }
 
+/* Copies come behind their sources, at any depth; nonsense is a root. */
+static void
+test_tree(void **state)
+{
+	static const struct swap_object_stats objects[] = {
+		{ .id = 4, .source_id = 2 },
+		{ .id = 9, .source_id = 4, .name = "named" },
+		{ .id = 1 },
+		{ .id = 2, .orphan = true, .name = "heap" },
+		{ .id = 5, .source_id = 2 },
+		{ .id = 7, .source_id = 6 },
+		{ .id = 8, .source_id = 8 },
+		{ .id = 3, .source_id = 9 },
+	};
+	static const uint64_t wanted[] = { 1, 2, 4, 9, 5, 7, 8, 3 };
+	static const unsigned deep[] = { 0, 0, 1, 2, 1, 0, 0, 0 };
+	size_t order[] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+	unsigned depths[ARRAY_SIZE(order)];
+	char buf[OBJECT_LABEL_LEN];
+
+	(void)state;
+	assert_int_equal(object_tree(objects, order, depths, 0), 0);
+	assert_int_equal(object_tree(objects, order, depths,
+				     ARRAY_SIZE(order)), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		assert_int_equal(objects[order[i]].id, wanted[i]);
+		assert_int_equal(depths[i], deep[i]);
+	}
+	assert_string_equal(object_label(&objects[0], 1, buf, sizeof(buf)),
+			    "  copy of 2");
+	assert_string_equal(object_label(&objects[1], 2, buf, sizeof(buf)),
+			    "    named");
+	assert_string_equal(object_label(&objects[2], 0, buf, sizeof(buf)),
+			    "-");
+	assert_string_equal(object_label(&objects[3], 0, buf, sizeof(buf)),
+			    "heap (gone)");
+}
+
 int
 main(void)
 {
@@ -202,6 +241,7 @@ main(void)
 		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_sort),
+		cmocka_unit_test(test_tree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,6 +194,16 @@ model_kernel(struct model_thread *t, struct model_object *o)
 	unlock_pages(o, page, 1);
 }
 
+/*
+ * Where copies depend on pages the kernel's refusals (chaos) are told, and the
+ * call is repeated.
+ */
+static bool
+is_refused(int64_t rc)
+{
+	return rc == -ENOMEM && fault.chaos != 0;
+}
+
 /* By a region, or by the object. */
 static void
 model_release(struct model_thread *t, struct model_object *o)
@@ -205,11 +215,14 @@ model_release(struct model_thread *t, struct model_object *o)
 
 	lock_pages(o, page, n);
 	slot = slot_for(t, o, page, n);
-	rc = dice(t, 2) == 0 ?
-	     swap_region_release(slot->region, (page - slot->first) * PAGE,
-				 n * PAGE) :
-	     swap_object_flush(o->object, page * PAGE, n * PAGE,
-			       SWAP_FLUSH_FREE, NULL);
+	do
+		rc = dice(t, 2) == 0 ?
+		     swap_region_release(slot->region,
+					 (page - slot->first) * PAGE,
+					 n * PAGE) :
+		     swap_object_flush(o->object, page * PAGE, n * PAGE,
+				       SWAP_FLUSH_FREE, NULL);
+	while (is_refused(rc));
 	if (rc != 0)
 		abort();
 	memset(&o->stamp[page], 0, n * sizeof(o->stamp[0]));
@@ -233,8 +246,10 @@ model_get(struct model_thread *t, struct model_object *o)
 
 	lock_pages(o, page, n);
 	slot = slot_for(t, o, wanted, 1);
-	rc = swap_object_get(o->object, page * PAGE, n * PAGE, wanted * PAGE,
-			     flags, states, NULL);
+	do
+		rc = swap_object_get(o->object, page * PAGE, n * PAGE,
+				     wanted * PAGE, flags, states, NULL);
+	while (is_refused(rc));
 	if (rc < 0 && (rc != -EAGAIN || !(flags & SWAP_GET_NOWAIT)))
 		abort();
 	model_check(t->model, slot_at(slot, wanted), &o->stamp[wanted], o,
@@ -279,8 +294,10 @@ model_wire(struct model_thread *t, struct model_object *o)
 
 	lock_pages(o, page, n);
 	slot = slot_for(t, o, page, n);
-	rc = swap_region_wire(slot->region, (page - slot->first) * PAGE,
-			      n * PAGE, NULL);
+	do
+		rc = swap_region_wire(slot->region, (page - slot->first) * PAGE,
+				      n * PAGE, NULL);
+	while (is_refused(rc));
 	if (rc != 0)
 		abort();
 	for (unsigned round = 0; round < 3; round++) {
@@ -442,8 +459,13 @@ copy_use(struct model_thread *t, const struct model_object *o,
 			stamp[page].version += 1000000;
 			put(at, o->id, page, stamp[page].version);
 		} else if (i % 8 == 2) {
-			if (swap_region_release(a->region, page * PAGE,
-						PAGE) != 0)
+			int rc;
+
+			do
+				rc = swap_region_release(a->region, page * PAGE,
+							 PAGE);
+			while (is_refused(rc));
+			if (rc != 0)
 				abort();
 			memset(&stamp[page], 0, sizeof(stamp[page]));
 		}
