@@ -80,7 +80,6 @@ struct fault_thread {
 	_Atomic uint64_t key;		/* the region that is being read; 0:
 					   none */
 	_Atomic bool	 unbound;	/* by the watcher */
-	unsigned	 rescued;	/* the watcher's: in this idle_turn */
 	int		 cpu;		/* bound to it; -1: not */
 	int		 stat_fd;	/* of stat_tid */
 	pid_t		 stat_tid;

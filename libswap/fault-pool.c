@@ -264,20 +264,12 @@ is_waited_for(struct fault_thread *t)
 	return atomic_load(&t->nasked) > 0 || is_readable(regions->epoll);
 }
 
-/* In a turn as SCHED_IDLE from which it was not rescued yet? */
-static bool
-may_starve(const struct fault_thread *t, unsigned turn)
-{
-	return (turn & 1) != 0 && turn != t->rescued;
-}
-
 /* A thread that has not come back: see H2. */
 static void
-rescue(struct fault_pool *pool, struct fault_thread *t, unsigned turn)
+rescue(struct fault_pool *pool, struct fault_thread *t)
 {
 	uint64_t now = now_nsec();
 
-	t->rescued = turn;
 	(void)follow_set_idle(&pool->follow, t->tid, false);
 	(void)follow_bind(&pool->follow, t->tid, -1);
 	atomic_store(&t->unbound, true);
@@ -302,8 +294,8 @@ rest(struct fault_pool *pool, struct fault_thread *t)
 	atomic_store(&pool->watching, false);
 	/* One that became idle meanwhile has not called. */
 	for (unsigned i = 0; i < pool->nthreads; i++)
-		if (may_starve(&pool->thread[i],
-			       atomic_load(&pool->thread[i].idle_turn)))
+		if ((atomic_load(&pool->thread[i].idle_turn) & 1) &&
+		    !atomic_load(&pool->thread[i].unbound))
 			atomic_store(&pool->watching, true);
 	pool->seen_times = 0;
 }
@@ -321,8 +313,8 @@ look(struct fault_pool *pool)
 		return;
 	}
 	pool->seen_times++;
-	if (t != NULL && may_starve(t, turn))
-		rescue(pool, t, turn);
+	if ((turn & 1) && !atomic_load(&t->unbound))
+		rescue(pool, t);
 	else if (pool->seen_times >= TICKS_IDLE)
 		rest(pool, t);
 }
