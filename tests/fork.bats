@@ -198,6 +198,26 @@ for copy in b, c:
 	end_well
 }
 
+@test "swapd ends while forked processes live: they go on, and fork again" {
+	start_swapd --ram 8M --on "$(make_swapfile 256M)"
+	mkfifo in
+	swaprun -p t -- "$forker" hold 16M <in >out 2>&1 3>&- &
+	pid=$!
+	register_pid $pid
+	exec {fd}>in
+	all_hold() { [ "$(grep -c holding out)" -eq 3 ]; }
+	wait_until 60 all_hold
+	stop_swapd
+	exec {fd}>&-
+	wait $pid
+	all_said() { [ "$(grep -c "another child ok" out)" -eq 3 ]; }
+	wait_until 20 all_said
+	[ "$(grep -c "process ok" out)" -eq 3 ]
+	run cat out
+	refute_output --partial bad
+	refute_output --partial swaprun
+}
+
 # ------------------------------------------------------------ real programs
 
 redis_start()	# COMMAND...

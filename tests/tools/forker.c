@@ -295,6 +295,13 @@ hold(void)
 	say("holding\n");
 	wait_for(STDIN_FILENO);
 	r = !verify("process", 1);
+	/* Also where the pager has ended meanwhile. */
+	pid = fork();
+	if (pid < 0)
+		return failed("fork");
+	if (pid == 0)
+		return !verify("another child", 1);
+	memset(image.words, 0, image.n * sizeof(uint64_t));
 	return r | !ended(0);
 }
 

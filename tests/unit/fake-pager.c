@@ -24,7 +24,6 @@ struct swap_object {
 	char		 name[SWAP_NAME_MAX + 1];
 	uint64_t	 size;
 	unsigned	 refs;
-	unsigned	 still;
 	int		 memfd;
 	bool		 noswap;
 };
@@ -155,10 +154,14 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 void
 pager_object_still(struct swap_object *object, bool still)
 {
+	struct swap_pager *pager = object->pager;
+
+	pthread_mutex_lock(&pager->lock);
 	if (still)
-		object->still++;
+		pager->nstill++;
 	else
-		object->still--;
+		pager->nstill--;
+	pthread_mutex_unlock(&pager->lock);
 }
 
 int
