@@ -101,15 +101,15 @@ failed(const char *what)
 	return 1;
 }
 
-/* Wait for all children; did all of them end with @status? */
+/* Wait for all children; did all of them end with @wanted? */
 static bool
-ended(int status)
+ended(int wanted)
 {
 	int got;
 	bool good = true;
 
 	while (wait(&got) > 0) {
-		if (WIFEXITED(got) && WEXITSTATUS(got) == status)
+		if (WIFEXITED(got) && WEXITSTATUS(got) == wanted)
 			continue;
 		say("child bad: %s %d\n", WIFEXITED(got) ? "status"
 		    : "signal", WIFEXITED(got) ? WEXITSTATUS(got)
@@ -117,6 +117,13 @@ ended(int status)
 		good = false;
 	}
 	return good;
+}
+
+/* Both are done, whatever the first comes to. */
+static int
+status(bool first, bool second)
+{
+	return first && second ? 0 : 1;
 }
 
 /* Wait for a byte, or for all writers to be gone. */
@@ -170,7 +177,7 @@ outlived(void)
 		fill(2);
 		return !verify("child", 2);
 	}
-	return !ended(0) | !verify("parent", 1);
+	return status(ended(0), verify("parent", 1));
 }
 
 /* The parent gives its memory back while the child reads. */
@@ -193,7 +200,7 @@ frees(void)
 		close(freed[1]);
 		good = verify("child meanwhile", 1);
 		wait_for(freed[0]);
-		return !good | !verify("child after", 1);
+		return status(good, verify("child after", 1));
 	}
 	/* Every second page range at once, the rest as malloc(3) likes. */
 	for (size_t at = 0; at + 65536 <= bytes; at += 131072)
@@ -302,7 +309,7 @@ hold(void)
 	if (pid == 0)
 		return !verify("another child", 1);
 	memset(image.words, 0, image.n * sizeof(uint64_t));
-	return r | !ended(0);
+	return status(r == 0, ended(0));
 }
 
 /* Children that execute a program at once; the parent writes on. */
@@ -551,7 +558,7 @@ both_sides(pid_t pid)
 		return !verify("child later", 3);
 	}
 	fill(2);
-	return !ended(0) | !verify("parent", 2);
+	return status(ended(0), verify("parent", 2));
 }
 
 static int
@@ -616,7 +623,7 @@ clones(void)
 		return failed("clone");
 	fill(2);
 	memset(stack, 0x5a, COROUTINE_BYTES);
-	return !ended(7) | !verify("parent", 2);
+	return status(ended(7), verify("parent", 2));
 }
 
 /* With CLONE_VM it is the same memory, and nothing is copied. */
