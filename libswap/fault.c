@@ -516,7 +516,7 @@ push_to(struct fault *f, struct swap_object *copy)
 	object_unlock(copy);
 	if (!taken) {
 		/* Who shares loses, not who writes. */
-		copy_lose(copy, f->page);
+		copy_lose(copy, f->page, f->t->spare);
 		return 0;
 	}
 	rc = copy_take(copy, f->page, f->t->spare);

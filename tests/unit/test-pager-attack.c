@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Copies where something else happens at the same moment.
+ * Copies where something else happens at the same moment: ends, handovers, full
+ * space.
  */
 #include "pager-fixture.h"
 
@@ -76,6 +77,44 @@ test_end_in_handover(void **state)
 	}
 }
 
+/* ------------------------------------------------------------------- room */
+
+/*
+ * Pages of zeros that went out need no room in the copy, where everything is
+ * full and the source is written.
+ */
+static void
+test_zeros_full(void **state)
+{
+	struct env *env = env_new(MIB, SWAP_PAGER_FULL_FAILS);
+	struct area a = area_new(env, 8, 0), b, other, more;
+	struct filler filler;
+	unsigned nbus = 0;
+
+	(void)state;
+	must_attach(env, 0, MIB);
+	other = area_new(env, 300, 0);
+	more = area_new(env, 600, SWAP_OBJECT_EXACT);
+	check_pages(&a, 0, 8, 0);
+	b = fork_of(&a);
+	push_out(&a, 0, 8, &other);
+	assert_int_equal(shared(&b), 8);
+	filler = (struct filler){ .a = &more, .n = 600, .version = 1 };
+	filler_main(&filler);
+	assert_true(filler.nbus > 0);
+	for (uint64_t i = 0; i < 8; i++)
+		nbus += gives_bus(a.mem + i * WORDS, true);
+	assert_true(nbus > 0);
+	area_end(&more);
+	area_end(&other);
+	for (uint64_t i = 0; i < 8; i++)
+		assert_false(gives_bus(b.mem + i * WORDS, false));
+	check_pages(&b, 0, 8, 0);
+	area_end(&b);
+	area_end(&a);
+	env_end(env);
+}
+
 /* -------------------------------------------------------------------- main */
 
 int
@@ -83,6 +122,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(end_in_handover),
+		TEST(zeros_full),
 	};
 
 	if (argc > 1)
