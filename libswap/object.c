@@ -695,6 +695,9 @@ object_set_state(struct swap_object *object, uint64_t page,
 	object->nsource += state == PAGE_SOURCE;
 	if (swap_unlikely(page >= object->used_end) && state != PAGE_EMPTY)
 		object->used_end = page + 1;
+	/* The last one: it needs its source no more. */
+	if (swap_unlikely(old == PAGE_SOURCE) && object->nsource == 0)
+		object_call_collapse(object->core);
 }
 
 void

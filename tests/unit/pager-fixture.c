@@ -218,6 +218,10 @@ __wrap_ioctl(int fd, unsigned long request, ...)
 		errno = rc;
 		return -1;
 	}
+	if (request == UFFDIO_WRITEPROTECT && fault.unprotect_slow > 0 &&
+	    (((struct uffdio_writeprotect *)arg)->mode &
+	     UFFDIO_WRITEPROTECT_MODE_WP) == 0)
+		usleep(fault.unprotect_slow);
 	copy = arg;
 	if (request == UFFDIO_COPY && fault.chaos != 0 && copy->len > PAGE) {
 		uint64_t r = chaos();

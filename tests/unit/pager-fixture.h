@@ -46,6 +46,8 @@ struct fault {
 	_Atomic unsigned long request;		/* this ioctl fails ... */
 	_Atomic int	 request_errno;		/* ... with this, ... */
 	_Atomic int	 request_times;		/* ... so many times */
+	_Atomic unsigned unprotect_slow;	/* microseconds, before it is
+						   lifted */
 	atomic_bool	 one_vma;		/* an older kernel, and every
 						   page is a vma of its own */
 	_Atomic unsigned chaos;			/* seed of random refusals */

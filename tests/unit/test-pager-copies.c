@@ -380,7 +380,8 @@ static void
 test_detach(void **state)
 {
 	struct env *env = env_new(4 * MIB, 0);
-	struct area a, b, c, other;
+	struct swap_region *second;
+	struct area a, b, c, other, by_second;
 
 	(void)state;
 	must_attach(env, 0, 16 * MIB);
@@ -388,6 +389,11 @@ test_detach(void **state)
 	other = area_new(env, 1500, 0);
 	write_pages(&a, 0, 200, 1);
 	push_out(&a, 0, 200, &other);
+	/* One that knows nothing of protection before. */
+	assert_int_equal(swap_object_map(a.object, NULL, 0, 200 * PAGE,
+					 &second, NULL), 0);
+	by_second = a;
+	by_second.mem = swap_region_address(second);
 	b = fork_of(&a);
 	c = fork_of(&b);
 	assert_int_equal(swap_region_release(other.region, 0, 1500 * PAGE), 0);
@@ -396,11 +402,13 @@ test_detach(void **state)
 	assert_int_equal(stats_of_area(env, &a).resident_bytes, 200 * PAGE);
 	assert_int_equal(shared(env, &b), 200);
 	assert_int_equal(shared(env, &c), 200);
-	write_pages(&a, 0, 200, 2);
+	write_pages(&by_second, 0, 100, 2);
+	write_pages(&a, 100, 100, 2);
 	check_pages(&b, 0, 200, 1);
 	write_pages(&b, 0, 200, 3);
 	check_pages(&c, 0, 200, 1);
 	check_pages(&a, 0, 200, 2);
+	assert_int_equal(swap_region_unmap(second), 0);
 	area_end(&b);
 	area_end(&a);
 	check_pages(&c, 0, 200, 1);
@@ -414,7 +422,8 @@ static void
 test_get(void **state)
 {
 	struct env *env = env_new(4 * MIB, 0);
-	struct area a, b, other;
+	struct swap_region *second;
+	struct area a, b, other, by_second;
 
 	(void)state;
 	must_attach(env, 0, 16 * MIB);
@@ -423,20 +432,27 @@ test_get(void **state)
 	write_pages(&a, 0, 200, 1);
 	push_out(&a, 0, 200, &other);
 	assert_int_equal(swap_region_release(other.region, 0, 1500 * PAGE), 0);
+	/* One that knows nothing of protection before. */
+	assert_int_equal(swap_object_map(a.object, NULL, 0, 200 * PAGE,
+					 &second, NULL), 0);
+	by_second = a;
+	by_second.mem = swap_region_address(second);
 	b = fork_of(&a);
 	assert_int_equal(swap_object_get(a.object, 0, 100 * PAGE, 0,
 					 SWAP_GET_ALL, NULL, NULL), 100);
 	assert_int_equal(swap_region_wire(a.region, 100 * PAGE, 50 * PAGE,
 					  NULL), 0);
-	write_pages(&a, 0, 200, 2);
+	write_pages(&by_second, 0, 150, 2);
+	write_pages(&a, 150, 50, 2);
 	check_pages(&b, 0, 200, 1);
+	assert_int_equal(swap_region_unmap(second), 0);
 	/* The kernel does not let them be protected: they stay out. */
 	push_out(&a, 0, 100, &other);
 	area_end(&b);
 	b = fork_of(&a);
 	fault.request = UFFDIO_WRITEPROTECT;
 	fault.request_errno = ENOMEM;
-	fault.request_times = 1;
+	fault.request_times = 1000000;
 	assert_int_equal(swap_object_get(a.object, 0, PAGE, 0, 0, NULL, NULL),
 			 -ENOMEM);
 	fault.request_times = 0;
@@ -833,6 +849,73 @@ test_two_regions(void **state)
 	env_end(env);
 }
 
+struct counter {
+	struct env	*env;
+	const struct area *a;
+	_Atomic uint64_t n;
+};
+
+/* Counts in the first word of a page. */
+static void *
+counter_main(void *arg)
+{
+	struct counter *c = arg;
+
+	while (!atomic_load(&c->env->stop)) {
+		__atomic_store_n(c->a->mem, c->n + 1, __ATOMIC_RELAXED);
+		c->n++;
+	}
+	return NULL;
+}
+
+/*
+ * A page is about to become writable, by a decision that is older than the copy:
+ * that waits for it.
+ */
+static void
+test_opening(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct counter counter = { .env = env };
+	struct area a, b, other;
+	uint64_t n = 0;
+	pthread_t thread;
+
+	(void)state;
+	must_attach(env, 0, 4 * MIB);
+	a = area_new(env, 10, 0);
+	other = area_new(env, 600, 0);
+	counter.a = &a;
+	for (unsigned round = 0; round < 3; round++) {
+		bool opening = false;
+
+		write_pages(&a, 0, 1, 1);
+		push_out(&a, 0, 1, &other);
+		check_pages(&a, 0, 1, 1);
+		atomic_store(&env->stop, false);
+		counter.n = 0;
+		fault.unprotect_slow = 100000;
+		pthread_create(&thread, NULL, counter_main, &counter);
+		while (!opening) {
+			object_lock(a.object);
+			opening = a.object->opening > 0;
+			object_unlock(a.object);
+		}
+		b = fork_of(&a);
+		n = counter.n;
+		fault.unprotect_slow = 0;
+		while (counter.n < n + 100)
+			usleep(1000);
+		assert_true(b.mem[0] <= n + 1 || wrong(b.mem, b.id, 0, 1) == 0);
+		atomic_store(&env->stop, true);
+		pthread_join(thread, NULL);
+		area_end(&b);
+	}
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
 /* Nothing can be protected: there is no copy, and all else is as it was. */
 static void
 test_refused(void **state)
@@ -882,6 +965,7 @@ main(int argc, char **argv)
 		TEST(lift),
 		TEST(handover),
 		TEST(two_regions),
+		TEST(opening),
 		TEST(refused),
 	};
 

@@ -446,9 +446,9 @@ step(struct worker *w)
 		swap_object_flush(t->filler.object, 0, 64 * PAGE,
 				  SWAP_FLUSH_FREE, NULL);
 		for (uint64_t i = 0; i < 64; i++)
-			*(volatile char *)((char *)t->filler.mem +
-					   dice(w, t->filler.npages) * PAGE) =
-				1;
+			__atomic_store_n(t->filler.mem + WORDS *
+					 dice(w, t->filler.npages), 1,
+					 __ATOMIC_RELAXED);
 		break;
 	default:
 		pthread_rwlock_rdlock(&n->life);
