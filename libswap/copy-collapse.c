@@ -30,7 +30,8 @@
  *
  * Costs: a look at all objects at each call; for an orphan a look at its page
  * states, and those of its copies, and again each second, since what its copies
- * take meanwhile calls nobody.
+ * take meanwhile calls nobody.  Where no RAM can be had that is tried again, at
+ * last each second, too.
  */
 #include "copy.h"
 
@@ -53,6 +54,8 @@ struct collapse {
 	void		*buf;		/* a page */
 	bool		 again;		/* something is left to do ... */
 	bool		 orphans;	/* ... or may be, later */
+	bool		 carried;	/* a page has come over */
+	uint64_t	 again_usec;	/* longer, if that is of no use */
 };
 
 static bool
@@ -197,8 +200,8 @@ next_needed(struct swap_object *orphan, struct swap_object *copy,
 	return page;
 }
 
-/* A page that is in RAM, or cannot change hands. */
-static void
+/* A page that is in RAM, or cannot change hands.  False: not just now. */
+static bool
 carry(struct collapse *c, struct swap_object *orphan, struct swap_object *copy,
       uint64_t page)
 {
@@ -214,9 +217,10 @@ carry(struct collapse *c, struct swap_object *orphan, struct swap_object *copy,
 			pageback_give_ram(copy, 1);
 	}
 	if (rc < 0)
-		c->again = true;
-	else
-		trim(c, orphan, page, page + 1);
+		return false;
+	c->carried = true;
+	trim(c, orphan, page, page + 1);
+	return true;
 }
 
 /* K2.  All of them locked; @above, the orphan's source, may be NULL. */
@@ -309,8 +313,12 @@ collapse(struct collapse *c, struct swap_object *orphan,
 		object_unlock(copy);
 		if (dead)
 			return;
-		if (copy_move(orphan, copy, page) < 0)
-			carry(c, orphan, copy, page);
+		if (copy_move(orphan, copy, page) < 0 &&
+		    !carry(c, orphan, copy, page)) {
+			/* Nor can those behind it, most likely. */
+			c->again = true;
+			return;
+		}
 		page++;
 	}
 	if (may_work(c->core) && !relink(orphan, copy))
@@ -362,7 +370,7 @@ static bool
 wait_work(struct collapse *c)
 {
 	struct core *core = c->core;
-	uint64_t usec = c->again ? AGAIN_USEC : ORPHAN_USEC;
+	uint64_t usec = c->again ? c->again_usec : ORPHAN_USEC;
 	uint64_t at = now_usec() + usec;
 	struct timespec until = {
 		.tv_sec = (time_t)(at / 1000000),
@@ -392,8 +400,10 @@ collapse_main(void *arg)
 	pthread_mutex_lock(&core->copies_lock);
 	while (wait_work(c)) {
 		pthread_mutex_unlock(&core->copies_lock);
-		c->again = c->orphans = false;
+		c->again = c->orphans = c->carried = false;
 		(void)objects_each(core, tend, c);
+		c->again_usec = !c->again || c->carried ? AGAIN_USEC :
+				min_u64(2 * c->again_usec, ORPHAN_USEC);
 		pthread_mutex_lock(&core->copies_lock);
 	}
 	pthread_mutex_unlock(&core->copies_lock);
@@ -411,6 +421,7 @@ copy_collapse_start(struct core *core, pthread_t *ret_thread)
 	if (c == NULL)
 		return rc;
 	c->core = core;
+	c->again_usec = AGAIN_USEC;
 	c->buf = pageio_buffer(1);
 	if (c->buf != NULL)
 		rc = thread_start(ret_thread, collapse_main, c);

@@ -399,9 +399,10 @@ fetch_from(struct swap_object *source, uint64_t page, uint64_t n, void *buf,
 	return rc;
 }
 
-int
-copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
-	   uint64_t *ret_n)
+/* As copy_fetch(). */
+static int
+fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
+      uint64_t *ret_n)
 {
 	struct swap_object *source = copy->source;
 	int rc;
@@ -414,10 +415,17 @@ copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
 	rc = fetch_from(source, page, n, buf, ret_n);
 	object_drop(source);
 	object_lock(copy);
+	return rc < 0 && rc != -ESTALE ? -EIO : rc;
+}
+
+int
+copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
+	   uint64_t *ret_n)
+{
+	int rc = fetch(copy, page, n, buf, ret_n);
+
 	if (rc == 0)
 		count(&copy->core->counters.copy_pages, *ret_n);
-	if (rc < 0 && rc != -ESTALE)
-		rc = -EIO;
 	return rc;
 }
 
@@ -483,14 +491,20 @@ copy_take(struct swap_object *copy, uint64_t page, void *buf)
 }
 
 void
-copy_lose(struct swap_object *copy, uint64_t page)
+copy_lose(struct swap_object *copy, uint64_t page, void *buf)
 {
+	uint64_t n;
+
 	object_lock(copy);
 	if (!own_source(copy, page)) {
 		object_unlock(copy);
 		return;
 	}
-	object_poison(copy, page);
+	/* Zeros need no room. */
+	if (fetch(copy, page, 1, buf, &n) == 1)
+		object_set_state(copy, page, PAGE_EMPTY);
+	else if (!copy->dead)
+		object_poison(copy, page);
 	regions_unbusy(copy, page, 1);
 }
 

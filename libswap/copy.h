@@ -66,8 +66,11 @@ int copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
  * memfd or the protection says, with nothing changed.
  */
 int copy_take(struct swap_object *copy, uint64_t page, void *buf);
-/* There is no room for it (SWAP_PAGER_FULL_FAILS): the copy loses it. */
-void copy_lose(struct swap_object *copy, uint64_t page);
+/*
+ * There is no room for it (SWAP_PAGER_FULL_FAILS): the copy loses it, unless it
+ * reads as zeros.
+ */
+void copy_lose(struct swap_object *copy, uint64_t page, void *buf);
 
 /*
  * Let all copies that depend on these pages have them, waiting for RAM and I/O.

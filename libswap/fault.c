@@ -533,7 +533,7 @@ push_to(struct fault *f, struct swap_object *copy)
 	object_unlock(copy);
 	if (!taken) {
 		/* Who shares loses, not who writes. */
-		copy_lose(copy, f->page);
+		copy_lose(copy, f->page, f->t->spare);
 		return 0;
 	}
 	rc = copy_take(copy, f->page, f->t->spare);
@@ -658,6 +658,26 @@ wait_forks(struct fault *f)
 	object_wait_forks(f->object);
 }
 
+/*
+ * Object locked, unlocked meanwhile.  Then no copy of it is being made, and where
+ * another object will be asked nothing is in flight (F6).
+ */
+static void
+make_ready(struct fault *f)
+{
+	struct swap_object *object = f->object;
+
+	wait_forks(f);
+	/* By the time that it is locked again it may be another case. */
+	while (asks_source(f) && atomic_load_explicit(&f->t->inflight,
+						      memory_order_relaxed)) {
+		object_unlock(object);
+		fault_drain(f->t);
+		object_lock(object);
+		wait_forks(f);
+	}
+}
+
 /* Somebody owns the page.  Object locked; unlocks. */
 static void
 fault_busy(struct fault *f)
@@ -681,13 +701,8 @@ fault_handle(struct fault *f)
 	count(&f->core->counters.faults, 1);
 	fault_ready(f->t);
 	object_lock(object);
-	if (asks_source(f)) {
-		object_unlock(object);
-		fault_drain(f->t);
-		object_lock(object);
-	}
+	make_ready(f);
 	/* From here to where the object is opened it stays locked. */
-	wait_forks(f);
 	if (swap_unlikely(object->copies != NULL) && !is_stilled(f) &&
 	    !settle_copies(f))
 		return;

@@ -367,6 +367,7 @@ pageback_page(struct pageback *pb, struct swap_object *object, uint64_t page,
 {
 	enum page_state state;
 	int rc = 0;
+	bool dead;
 
 	*ret_next = page;
 	while (rc == 0 && *ret_next == page) {
@@ -374,7 +375,11 @@ pageback_page(struct pageback *pb, struct swap_object *object, uint64_t page,
 		while (page_is_busy(object, page))
 			object_wait_unbusy(object);
 		state = page_state(object, page);
+		dead = object->dead;
 		object_unlock(object);
+		/* What comes in is freed at once. */
+		if (dead)
+			return -ESTALE;
 		switch (state) {
 		case PAGE_CLEAN:
 		case PAGE_DIRTY:

@@ -30,7 +30,7 @@ void pageback_give_ram(struct swap_object *object, uint64_t n);
 
 /*
  * Make [page, page + n) of an object resident; new pages get memory.
- * -EIO: one is lost or cannot be read; -ENOMEM.
+ * -EIO: one is lost or cannot be read; -ENOMEM; -ESTALE: the object has ended.
  */
 int pageback_range(struct pageback *pb, struct swap_object *object,
 		   uint64_t page, uint64_t n);
