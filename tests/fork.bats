@@ -89,6 +89,20 @@ forks()	# SCENARIO LINE...
 	forks execs "parent ok"
 }
 
+@test "a private swapd lives as long as the last of those forked" {
+	for scenario in daemon generations outlive; do
+		run timeout 300 swaprun --ram 8M --swap "$SWK_TMP/swap:256M" \
+			-- "$forker" "$scenario" 16M
+		assert_success
+		refute_output --partial bad
+		refute_output --partial swaprun
+		assert_output --regexp "(daemon later|level 5|child alone) ok"
+	done
+	no_private_swapd() { ! pgrep -f -- "--on $SWK_TMP/swap"; }
+	wait_until 20 no_private_swapd
+	[ ! -e "$SWK_TMP/swap" ]
+}
+
 # ------------------------------------------------------------- ways to do it
 
 @test "fork from a thread while others write: a copy of one moment" {
