@@ -429,6 +429,20 @@ copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
 	return rc;
 }
 
+bool
+copy_is_near(struct swap_object *copy, uint64_t page)
+{
+	struct swap_object *source = copy->source;
+	bool near;
+
+	/* Against the order of locks, so without waiting. */
+	if (source == NULL || pthread_mutex_trylock(&source->lock) != 0)
+		return false;
+	near = !page_is_busy(source, page) && page_is_resident(source, page);
+	object_unlock(source);
+	return near;
+}
+
 /* ----------------------------------------------------------------- taking */
 
 /* Copy locked, owns the page; unlocked meanwhile. */

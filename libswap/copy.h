@@ -58,6 +58,12 @@ int copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
 	       uint64_t *ret_n);
 
 /*
+ * Locked.  Is a SOURCE page of a copy in its source's RAM, and nobody owns it
+ * there?  A hint: then to fetch it takes no time.
+ */
+bool copy_is_near(struct swap_object *copy, uint64_t page);
+
+/*
  * Let a copy have a page of its own, if it depends on its source there.  Nothing
  * is locked or owned; RAM for the page has been taken.  May wait for I/O.
  *

@@ -25,7 +25,9 @@
  *	    reads that a fault waits for, then all threads take faults from
  *	    there on (CROWD), for a while, and the longer the sooner that
  *	    happens again.
- *	H3  Before a solo thread waits for anything else it lets the crowd in.
+ *	H3  Before a solo thread waits for anything else it lets the crowd in;
+ *	    but not for a page of a copy or its source that was in RAM, and
+ *	    nobody's, when it was looked at.
  *	H4  When faults stop so do the watcher and its looks, after making the
  *	    solo thread free of its core.
  *

@@ -465,7 +465,8 @@ fault_copy(struct fault *f)
 		starve_new(f);
 		return;
 	}
-	fault_crowd(f->t);
+	if (!copy_is_near(object, f->page))
+		fault_crowd(f->t);
 	piece.n = (uint32_t)n;
 	object_busy(object, f->page, n);
 	lost = copy_fetch(object, f->page, n, buf, &got);
@@ -525,6 +526,8 @@ push_to(struct fault *f, struct swap_object *copy)
 	int rc;
 
 	object_lock(copy);
+	if (page_is_busy(copy, f->page))
+		fault_crowd(f->t);
 	taken = object_take_ram(copy, 1);
 	if (!taken && !must_fail(copy)) {
 		starve_for(f, copy);
@@ -558,7 +561,7 @@ settle_copies(struct fault *f)
 	while (!page_is_busy(object, f->page) && changes_page(f) &&
 	       (copy = copy_dependent(object, f->page, 1, &page)) != NULL) {
 		object_unlock(object);
-		fault_crowd(f->t);
+		/* The page is in RAM, or nowhere: that takes no time. */
 		fault_drain(f->t);
 		rc = push_to(f, copy);
 		object_drop(copy);
