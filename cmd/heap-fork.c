@@ -7,10 +7,11 @@
  * posix_spawn() share the parent's memory and need no help.  For the others:
  *
  *	prepare		the pager makes a copy-on-write copy of the object, and
- *			names it with a token
+ *			names it with a token; other threads that write to the
+ *			heap wait from now on
  *	child		connects, claims the copy, and maps it where the heap
  *			was, before any code of the program runs
- *	parent		goes on at once
+ *	parent		goes on at once, and so do its threads
  *
  * fork() runs these three as handlers of pthread_atfork(), the first of all to
  * be registered: so the copy is made when every other handler has prepared, and
@@ -38,9 +39,13 @@
  *	forking thread does not write to the heap: its stack is not there
  *	(heap-clone.c moves it), and what the C library does in between is not
  *	either.
- *   K2	The child keeps its parent's connection open until it has claimed its
+ *   K2	Nor does another thread: so the heap that the child has is of the same
+ *	moment as the rest of its memory.  It is not enough that the copy is of
+ *	one moment: malloc(3) keeps the head of a list in its own data, and the
+ *	list in the heap.
+ *   K3	The child keeps its parent's connection open until it has claimed its
  *	copy: so a parent may end at once, as daemons do.
- *   K3	A copy that nobody will claim is dropped: here, where the fork has
+ *   K4	A copy that nobody will claim is dropped: here, where the fork has
  *	failed; by swapd, when the parent's connection closes.
  *
  * After a handover by the pager the heap is shared memory that is all there.
@@ -57,9 +62,10 @@
  * with memory of malloc()) cannot fork, see heap-clone.c.  A child that is made
  * by a system call that a program makes with instructions of its own gets no
  * copy, but the message.  In a LOST child the kernel fails system calls with
- * EFAULT and says nothing, therefore the message comes at once.  What other
- * threads write to other memory while the copy is made may be a moment ahead
- * of the heap in the child.
+ * EFAULT and says nothing, therefore the message comes at once.  Where a thread
+ * that waits (K2) has a lock that the C library's fork() wants, the pager lets
+ * it go on after 20 ms, and K2 does not hold; the one that is likely, of the
+ * list of FILEs, is taken here before.
  */
 #include "heap.h"
 
@@ -93,6 +99,11 @@ enum state {
 };
 
 static const int faults[] = { SIGSEGV, SIGBUS };
+
+/* Of the C library: its recursive lock of the list of FILEs. */
+void _IO_list_lock(void) __attribute__((weak));
+void _IO_list_unlock(void) __attribute__((weak));
+void _IO_list_resetlock(void) __attribute__((weak));
 
 /* [f] = lock, held from prepare to the end of the handlers. */
 static struct {
@@ -220,7 +231,7 @@ map_heap(struct swap_error *error)
 	if (f.ordinary < 0)
 		r = map_copy(s, error);
 	if (connection >= 0)
-		close(connection);	/* K2 */
+		close(connection);	/* K3 */
 	return r;
 }
 
@@ -432,9 +443,11 @@ heap_fork_prepare(bool shares_files)
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 		install(faults[i]);
 	atomic_store(&f.forking, true);
+	if (_IO_list_lock != NULL)
+		_IO_list_lock();
 	f.token[0] = '\0';
-	f.began = s->region == NULL ? -ESRCH
-				    : client_copy_begin(s->object, f.token);
+	f.began = s->region == NULL ? -ESRCH : client_copy_begin_still(
+							s->object, f.token);
 	if (s->region != NULL && f.began < 0)
 		prepare_ordinary(s);
 	errno = saved;
@@ -456,6 +469,10 @@ heap_fork_parent(void)
 	int saved = errno, taken = f.taken[0];
 	sigset_t mask = f.mask;
 
+	if (f.began == 0)
+		client_copy_go_on(heap_service()->client);
+	if (_IO_list_unlock != NULL)
+		_IO_list_unlock();
 	atomic_store(&f.forking, false);
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 		restore(faults[i]);
@@ -501,6 +518,8 @@ heap_fork_child(void)
 
 	if (atomic_load(&f.owner) != getpid())
 		claim();
+	if (_IO_list_resetlock != NULL)
+		_IO_list_resetlock();
 	atomic_store(&f.forking, false);
 	attempt.token[0] = '\0';
 	attempt.began = 0;
@@ -538,7 +557,7 @@ heap_fork_leave(pid_t pid)
 
 	attempt.inside = false;
 	attempt.began = 0;
-	/* K3.  It may be gone already, with the connection. */
+	/* K4.  It may be gone already, with the connection. */
 	if (pid < 0 && attempt.token[0] != '\0' && s->client != NULL)
 		(void)client_copy_drop(s->client, attempt.token);
 	attempt.token[0] = '\0';

@@ -247,8 +247,8 @@ static const struct table_column device_columns[] = {
 	{ "NAME", TABLE_NAME, 0 }, { "TYPE", TABLE_WORD, 4 },
 	{ "SIZE", TABLE_NUMBER, 1 }, { "USED", TABLE_NUMBER, 0 },
 	{ "AVAIL", TABLE_NUMBER, 2 }, { "USE%", TABLE_NUMBER, 0 },
-	{ "PRIO", TABLE_NUMBER, 3 }, { "LABEL", TABLE_WORD, 5 },
-	{ "UUID", TABLE_WORD, 6 },
+	{ "PRIO", TABLE_NUMBER, 3 }, { "DISCARD", TABLE_WORD, 7 },
+	{ "LABEL", TABLE_WORD, 5 }, { "UUID", TABLE_WORD, 6 },
 };
 
 static int
@@ -259,7 +259,8 @@ put_device(struct table *table, const struct kernel_device *device)
 	char percent[FIGURE_LEN], priority[FIGURE_LEN];
 	const char *const cells[] = {
 		device->path, stats->type, size, used, avail, percent,
-		priority, device->label[0] != '\0' ? device->label : "-",
+		priority, device->can_discard ? "can" : "-",
+		device->label[0] != '\0' ? device->label : "-",
 		device->uuid[0] != '\0' ? device->uuid : "-",
 	};
 
@@ -340,9 +341,11 @@ pressure_json(const struct kernel_pressure *pressure)
 static json_t *
 device_json(const struct kernel_device *device)
 {
-	json_t *json = json_pack("{s:s, s:s, s:s, s:b}", "path", device->path,
-				 "label", device->label, "uuid", device->uuid,
-				 "deleted", device->deleted);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:b}",
+				 "path", device->path, "label", device->label,
+				 "uuid", device->uuid, "can_discard",
+				 (int)device->can_discard, "deleted",
+				 (int)device->deleted);
 
 	if (json != NULL && device->is_zram)
 		json_object_set_new(json, "zram", json_pack(

@@ -54,6 +54,12 @@
  *	C8  No copy is made and no block moves during a handover: the lock `moves'
  *	    and core->frozen.
  *
+ *	C9  While the object is still (copy_still()), a fault that would make a
+ *	    page writable is left unanswered, and its region is woken when that
+ *	    is over.  A copy that is made meanwhile protects all pages (C3), so
+ *	    from then on nothing changes; a program can fork and have memory of
+ *	    other kinds copied at the same moment.
+ *
  * Who waits for whom: a fault thread takes part in this only with no read in
  * flight (F6).  Pages are waited for in the order of owning; RAM is never waited
  * for by a fault thread, and by others only when they own nothing.
@@ -73,6 +79,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 #include "merge.h"
@@ -256,6 +263,25 @@ copy_make(struct swap_object *source, const struct object_spec *spec,
 			 "cannot be protected: %s", strerror(-rc));
 }
 
+void
+copy_still(struct swap_object *object, bool still)
+{
+	struct region_set *set;
+
+	object_lock(object);
+	object->still += still ? 1u : UINT_MAX;
+	set = object->still == 0 ? region_set_get(object) : NULL;
+	object_unlock(object);
+	for (unsigned i = 0; set != NULL && i < set->n; i++) {
+		struct swap_region *region = set->region[i];
+
+		if (atomic_exchange(&region->stilled, false))
+			region_wake(region, region->first_page,
+				    region->npages);
+	}
+	region_set_put(set);
+}
+
 /* --------------------------------------------------------------- fetching */
 
 /*
@@ -403,6 +429,20 @@ copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
 	if (rc == 0)
 		count(&copy->core->counters.copy_pages, *ret_n);
 	return rc;
+}
+
+bool
+copy_is_near(struct swap_object *copy, uint64_t page)
+{
+	struct swap_object *source = copy->source;
+	bool near;
+
+	/* Against the order of locks, so without waiting. */
+	if (source == NULL || pthread_mutex_trylock(&source->lock) != 0)
+		return false;
+	near = !page_is_busy(source, page) && page_is_resident(source, page);
+	object_unlock(source);
+	return near;
 }
 
 /* ----------------------------------------------------------------- taking */

@@ -22,6 +22,13 @@
 int copy_make(struct swap_object *source, const struct object_spec *spec,
 	      struct swap_object **ret_copy, struct swap_error *error);
 
+/*
+ * From still to not still, nobody's write changes pages of the object that were
+ * not writable before: the fault is left unanswered.  So after a copy has been
+ * made in between, the object stays what the copy is.  Pairs nest.
+ */
+void copy_still(struct swap_object *object, bool still);
+
 bool copy_look(struct swap_object *object, uint64_t page, uint64_t n);
 /*
  * Object locked.  Does a copy depend on one of these pages?  That does not begin
@@ -49,6 +56,12 @@ struct swap_object *copy_dependent(struct swap_object *object, uint64_t page,
  */
 int copy_fetch(struct swap_object *copy, uint64_t page, uint64_t n, void *buf,
 	       uint64_t *ret_n);
+
+/*
+ * Locked.  Is a SOURCE page of a copy in its source's RAM, and nobody owns it
+ * there?  A hint: then to fetch it takes no time.
+ */
+bool copy_is_near(struct swap_object *copy, uint64_t page);
 
 /*
  * Let a copy have a page of its own, if it depends on its source there.  Nothing

@@ -72,7 +72,6 @@ struct fault_thread {
 
 	/* See fault-pool.c. */
 	bool		 solo;		/* takes all faults, just now */
-	bool		 idle;		/* SCHED_IDLE, unless `unbound' */
 	unsigned	 nwakes;
 	struct fault_wake wake[WAKES_MAX];
 	_Atomic unsigned idle_turn;	/* odd: may be SCHED_IDLE */
@@ -80,7 +79,6 @@ struct fault_thread {
 	_Atomic uint64_t key;		/* the region that is being read; 0:
 					   none */
 	_Atomic bool	 unbound;	/* by the watcher */
-	unsigned	 rescued;	/* the watcher's: in this idle_turn */
 	int		 cpu;		/* bound to it; -1: not */
 	int		 stat_fd;	/* of stat_tid */
 	pid_t		 stat_tid;

@@ -10,25 +10,24 @@
  * program's thread from core to core, and wakes it as SCHED_IDLE: the scheduler
  * then lets the woken thread go on at once on that core, before the fault
  * thread, instead of waking another core, which takes several times as long as
- * all the rest.  The fault thread comes back when the program faults again, and
- * stays SCHED_IDLE: to change that for each fault would take a fifth of it.
+ * all the rest.  The fault thread comes back when the program faults again.
  * While it waits for a read that should end soon it looks for that without
- * sleeping, and takes nothing from anybody.
+ * sleeping, as SCHED_IDLE, too, and takes nothing from anybody.
  *
  * A SCHED_IDLE thread gets nothing on a core where somebody computes, so:
  *
- *	H1  It becomes SCHED_IDLE for a wake, or to look for the end of a read,
- *	    and stays so while faults follow each other.  So others may have
- *	    to wait for a lock that it holds: until what took the core from it
- *	    sleeps, or for H2.
+ *	H1  It is SCHED_IDLE only while it looks for the end of a read, with no
+ *	    lock, and around the wake that is the last act of a turn, when it
+ *	    owns no page but those whose reads are in flight.
  *	H2  The watcher, a thread of normal policy, looks every few milliseconds
- *	    as long as this is done.  One that has not come by since (idle_turn)
- *	    it makes normal again, from outside, on any core, and says so
- *	    (unbound).  If there are unread faults, or reads that a fault waits
- *	    for, then all threads take faults from there on (CROWD), for a
- *	    while, and the longer the sooner that happens again.
+ *	    as long as this is done.  One that has not come back it makes normal
+ *	    again, from outside, on any core.  If there are unread faults, or
+ *	    reads that a fault waits for, then all threads take faults from
+ *	    there on (CROWD), for a while, and the longer the sooner that
+ *	    happens again.
  *	H3  Before a solo thread waits for anything else it lets the crowd in;
- *	    before it sleeps for a read it becomes normal.
+ *	    but not for a page of a copy or its source that was in RAM, and
+ *	    nobody's, when it was looked at.
  *	H4  When faults stop so do the watcher and its looks, after making the
  *	    solo thread free of its core.
  *
@@ -97,26 +96,20 @@ call_watcher(struct fault_pool *pool)
 
 /*
  * The turn is counted first: then either the watcher sees it, or it is seen
- * here that nobody watches.  One that is idle already says that it still comes
- * by.
+ * here that nobody watches.
  */
 static void
 become_idle(struct fault_thread *t)
 {
-	atomic_fetch_add(&t->idle_turn, t->idle ? 2 : 1);
+	atomic_fetch_add(&t->idle_turn, 1);
 	if (!is_watched(t->pool))
 		call_watcher(t->pool);
-	if (!t->idle)
-		(void)follow_set_idle(&t->pool->follow, 0, true);
-	t->idle = true;
+	(void)follow_set_idle(&t->pool->follow, 0, true);
 }
 
 static void
 become_normal(struct fault_thread *t)
 {
-	if (!t->idle)
-		return;
-	t->idle = false;
 	(void)follow_set_idle(&t->pool->follow, 0, false);
 	atomic_fetch_add(&t->idle_turn, 1);
 }
@@ -139,7 +132,6 @@ static void
 leave_solo(struct fault_thread *t, uint64_t until)
 {
 	t->solo = false;
-	become_normal(t);
 	let_crowd_in(t->pool, t, until);
 	if (t->cpu >= 0 || atomic_load(&t->unbound))
 		(void)follow_bind(&t->pool->follow, 0, -1);
@@ -160,11 +152,8 @@ go_along(struct fault_thread *t, pid_t tid)
 	struct fault_pool *pool = t->pool;
 	int cpu;
 
-	if (atomic_load(&t->unbound)) {
-		become_normal(t);
+	if (atomic_exchange(&t->unbound, false))
 		t->cpu = -1;
-		atomic_store(&t->unbound, false);
-	}
 	if (t->cpu >= 0 && tid == t->stat_tid && t->misses < MISSES_MAX &&
 	    --t->until_look > 0)
 		return;
@@ -264,20 +253,12 @@ is_waited_for(struct fault_thread *t)
 	return atomic_load(&t->nasked) > 0 || is_readable(regions->epoll);
 }
 
-/* In a turn as SCHED_IDLE from which it was not rescued yet? */
-static bool
-may_starve(const struct fault_thread *t, unsigned turn)
-{
-	return (turn & 1) != 0 && turn != t->rescued;
-}
-
 /* A thread that has not come back: see H2. */
 static void
-rescue(struct fault_pool *pool, struct fault_thread *t, unsigned turn)
+rescue(struct fault_pool *pool, struct fault_thread *t)
 {
 	uint64_t now = now_nsec();
 
-	t->rescued = turn;
 	(void)follow_set_idle(&pool->follow, t->tid, false);
 	(void)follow_bind(&pool->follow, t->tid, -1);
 	atomic_store(&t->unbound, true);
@@ -302,8 +283,7 @@ rest(struct fault_pool *pool, struct fault_thread *t)
 	atomic_store(&pool->watching, false);
 	/* One that became idle meanwhile has not called. */
 	for (unsigned i = 0; i < pool->nthreads; i++)
-		if (may_starve(&pool->thread[i],
-			       atomic_load(&pool->thread[i].idle_turn)))
+		if (atomic_load(&pool->thread[i].idle_turn) & 1)
 			atomic_store(&pool->watching, true);
 	pool->seen_times = 0;
 }
@@ -321,8 +301,8 @@ look(struct fault_pool *pool)
 		return;
 	}
 	pool->seen_times++;
-	if (t != NULL && may_starve(t, turn))
-		rescue(pool, t, turn);
+	if (turn & 1)
+		rescue(pool, t);
 	else if (pool->seen_times >= TICKS_IDLE)
 		rest(pool, t);
 }
@@ -401,6 +381,8 @@ wake_all(struct fault_thread *t)
 		if (idle)
 			become_idle(t);
 		wake_now(w);
+		if (idle)
+			become_normal(t);
 		region_exit(w->region);
 	}
 	t->nwakes = 0;
@@ -533,6 +515,7 @@ spin(struct fault_thread *t)
 		ended = is_readable(aio_fd(t->aio));
 		now = now_nsec();
 	} while (!ended && now - start < most);
+	become_normal(t);
 	if (ended) {
 		t->spin_nsec += (now - start) / 8;
 		t->spin_nsec -= t->spin_nsec / 8;
@@ -569,7 +552,6 @@ wait_for_reads(struct fault_thread *t)
 
 	if (may_spin(t) && spin(t))
 		return;
-	become_normal(t);
 	if (atomic_fetch_add(&pool->listeners, 1) == 0 || t->solo) {
 		poll(p, 2, -1);
 		atomic_fetch_sub(&pool->listeners, 1);

@@ -19,7 +19,8 @@
  *	    regions; if that fails it goes in dirty.
  *	F4  Every message that is read ends in exactly one of these: the page
  *	    is put in, poisoned, unprotected, marked wanted or its region
- *	    marked starved, or the thread is woken to fault again.  So where
+ *	    marked starved or stilled, or the thread is woken to fault again.
+ *	    So where
  *	    the kernel refuses a page nobody sleeps for ever.
  *	F5  A page is owned while its region gets the mark that gives SIGBUS.
  *	    Otherwise somebody could release it before, and never use it again.
@@ -464,7 +465,8 @@ fault_copy(struct fault *f)
 		starve_new(f);
 		return;
 	}
-	fault_crowd(f->t);
+	if (!copy_is_near(object, f->page))
+		fault_crowd(f->t);
 	piece.n = (uint32_t)n;
 	object_busy(object, f->page, n);
 	lost = copy_fetch(object, f->page, n, buf, &got);
@@ -497,6 +499,22 @@ changes_page(const struct fault *f)
 	       (f->protect && page_is_resident(f->object, f->page));
 }
 
+/* Object locked.  Does the fault have to wait?  See copy_still(). */
+static bool
+is_stilled(const struct fault *f)
+{
+	return swap_unlikely(f->object->still > 0) && changes_page(f) &&
+	       !page_is_busy(f->object, f->page);
+}
+
+/* Left unanswered.  Object locked; unlocks. */
+static void
+wait_still(struct fault *f)
+{
+	atomic_store(&f->region->stilled, true);
+	object_unlock(f->object);
+}
+
 /*
  * A copy, held, needs the page before it is changed.  0; 1: no RAM, and the
  * fault is answered; else what kept the copy from taking it.
@@ -508,6 +526,8 @@ push_to(struct fault *f, struct swap_object *copy)
 	int rc;
 
 	object_lock(copy);
+	if (page_is_busy(copy, f->page))
+		fault_crowd(f->t);
 	taken = object_take_ram(copy, 1);
 	if (!taken && !must_fail(copy)) {
 		starve_for(f, copy);
@@ -541,7 +561,7 @@ settle_copies(struct fault *f)
 	while (!page_is_busy(object, f->page) && changes_page(f) &&
 	       (copy = copy_dependent(object, f->page, 1, &page)) != NULL) {
 		object_unlock(object);
-		fault_crowd(f->t);
+		/* The page is in RAM, or nowhere: that takes no time. */
 		fault_drain(f->t);
 		rc = push_to(f, copy);
 		object_drop(copy);
@@ -686,8 +706,13 @@ fault_handle(struct fault *f)
 	object_lock(object);
 	make_ready(f);
 	/* From here to where the object is opened it stays locked. */
-	if (swap_unlikely(object->copies != NULL) && !settle_copies(f))
+	if (swap_unlikely(object->copies != NULL) && !is_stilled(f) &&
+	    !settle_copies(f))
 		return;
+	if (is_stilled(f)) {
+		wait_still(f);
+		return;
+	}
 	if (page_is_busy(object, f->page)) {
 		fault_busy(f);
 		return;

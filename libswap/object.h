@@ -268,6 +268,7 @@ struct swap_object {
 	unsigned	 ncopies;	/* (l) */
 	unsigned	 opening;	/* (l) between open and close */
 	unsigned	 forking;	/* (l) copies that are being made */
+	unsigned	 still;		/* (l) see copy_still() */
 	bool		 orphan;	/* (l) refs are gone, copies are not */
 	bool		 guarded;	/* (l) pages may be protected that no
 					   copy depends on any more */

@@ -95,6 +95,12 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 	return copy_make(source, &spec, ret_copy, error);
 }
 
+void
+pager_object_still(struct swap_object *object, bool still)
+{
+	copy_still(object, still);
+}
+
 int
 swap_object_fork(struct swap_object *source, struct swap_object **ret_copy,
 		 struct swap_error *error)

@@ -57,6 +57,11 @@ int pager_object_open(struct swap_pager *pager,
 		      const struct pager_owner *owner, const char *name,
 		      struct swap_object **ret_object,
 		      struct swap_error *error);
+/*
+ * From still to not still, whoever writes to the object waits; a copy is to be
+ * made in between.
+ */
+void pager_object_still(struct swap_object *object, bool still);
 /* As swap_object_fork(), for somebody else; limited as all that he makes. */
 int pager_object_copy(struct swap_object *source,
 		      const struct pager_owner *owner,

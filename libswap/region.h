@@ -41,6 +41,7 @@ struct swap_region {
 	unsigned	 users;		/* (t) sets, fault threads, and page-ins
 					   in flight */
 	_Atomic bool	 starved;	/* (a) faults wait for free pages */
+	_Atomic bool	 stilled;	/* (a) writes wait: see copy_still() */
 	_Atomic bool	 gone;		/* (a) its process has ended */
 	pthread_mutex_t	 writable_lock;
 	bool		 writable;	/* (w) */

@@ -26,6 +26,7 @@
 
 #include "../util.h"
 #include "scan.h"
+#include "varlink.h"
 
 /* Every byte may become six ("\u001f"), in quotes. */
 #define QUOTED_NAME_SIZE	(6u * SWAP_NAME_MAX + 3u)
@@ -468,16 +469,17 @@ swap_client_unwire(struct swap_client_region *region, uint64_t offset,
 
 /* ----------------------------------------------------------------- copies */
 
-int
-client_copy_begin(struct swap_client_object *object,
-		  char ret_token[CLIENT_TOKEN_SIZE])
+static int
+copy_begin(struct swap_client_object *object, bool still,
+	   char ret_token[CLIENT_TOKEN_SIZE])
 {
 	struct swap_client *client = object->client;
 	char request[CLIENT_REQUEST_MAX], token[CLIENT_TOKEN_SIZE];
 	int r;
 
-	r = client_format(request, "CopyObject", "\"object\":%" PRIu64,
-			  object->handle);
+	r = client_format(request, "CopyObject", "\"object\":%" PRIu64
+			  ",\"still\":%s", object->handle,
+			  still ? "true" : "false");
 	if (r < 0)
 		return r;
 	client_begin(client);
@@ -489,6 +491,33 @@ client_copy_begin(struct swap_client_object *object,
 	if (r == 0)
 		memcpy(ret_token, token, sizeof(token));
 	return r;
+}
+
+int
+client_copy_begin(struct swap_client_object *object,
+		  char ret_token[CLIENT_TOKEN_SIZE])
+{
+	return copy_begin(object, false, ret_token);
+}
+
+int
+client_copy_begin_still(struct swap_client_object *object,
+			char ret_token[CLIENT_TOKEN_SIZE])
+{
+	return copy_begin(object, true, ret_token);
+}
+
+void
+client_copy_go_on(struct swap_client *client)
+{
+	static const char request[] = "{\"method\":\"" VARLINK_PAGER
+				      ".GoOn\",\"oneway\":true}";
+
+	client_begin(client);
+	if (!client->broken &&
+	    frame_send(&client->frame, request, NULL, 0, -1) < 0)
+		client->broken = true;
+	client_end(client);
 }
 
 int

@@ -84,6 +84,15 @@ const char *client_path(const struct swap_client *client);
  */
 int client_copy_begin(struct swap_client_object *object,
 		      char ret_token[CLIENT_TOKEN_SIZE]);
+/*
+ * The same, and from then on whoever writes to the object waits until
+ * client_copy_go_on(), which does not wait for an answer; so nothing changes
+ * between the copy and the fork.  The swapd does not keep anybody waiting for
+ * more than 20 milliseconds.
+ */
+int client_copy_begin_still(struct swap_client_object *object,
+			    char ret_token[CLIENT_TOKEN_SIZE]);
+void client_copy_go_on(struct swap_client *client);
 /* In the child, once: connect anew and take the copy. */
 int client_copy_claim(const char *pager_socket_path, const char *token,
 		      struct swap_client **ret_client,

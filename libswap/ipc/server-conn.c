@@ -323,9 +323,12 @@ conn_run(struct conn *conn)
 	int r;
 
 	do {
-		r = frame_read(&conn->frame, -1);
+		r = frame_read(&conn->frame, conn->still != NULL ?
+			       SERVER_STILL_MSEC : -1);
 		if (r == 0)
 			r = conn_message(conn);
+		else if (r == -ETIMEDOUT && conn->still != NULL)
+			r = memory_go_on(conn);
 	} while (r == 0);
 	if (conn->objects.count + conn->regions.count > 0)
 		pager_client_gone(conn->server->pager, &conn->owner,

@@ -41,6 +41,10 @@
 #define SERVER_USER_BUFFER	((int64_t)16 << 20)	/* the same, bytes */
 #define SERVER_ITEMS_MAX	131072u	/* objects and regions, all */
 #define SERVER_COPIES_MAX	64u	/* unclaimed, of one connection */
+/* For so long a client can have everybody wait who writes to its object. */
+#define SERVER_STILL_MSEC	20
+/* For so long the copies of one that has ended wait for its children. */
+#define SERVER_CLAIM_MSEC	5000
 #define SERVER_NOTES_MAX	256u	/* waiting, of one attendant */
 #define SERVER_STACK_BYTES	((size_t)256 << 10)
 /* A peer that does not read for so long is dropped. */
@@ -142,6 +146,8 @@ struct conn {
 	struct handles	 objects;		/* o */
 	struct handles	 regions;		/* o */
 	unsigned	 ncopies;		/* l */
+	struct swap_object *still;		/* o NULL; a reference: whoever
+						   writes to it waits */
 	bool		 serves;		/* l it has regions */
 };
 
@@ -220,6 +226,8 @@ void conn_run(struct conn *conn);
 
 /* server-memory.c: free all that a connection holds. */
 void memory_release_all(struct conn *conn);
+/* Who writes to the object that was still goes on.  0. */
+int memory_go_on(struct conn *conn);
 
 /* server-attend.c */
 int attend(struct request *request);

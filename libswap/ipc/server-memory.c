@@ -9,7 +9,10 @@
  * A copy for a forked child is offered by its parent's connection, under a
  * token, until another connection of the same user claims it: from then on it
  * is that one's, and nothing of the parent's.  An offer goes with the parent's
- * connection, or when the parent drops it.
+ * connection, or when the parent drops it; a child that has inherited the
+ * connection keeps it open for that.  Where the parent asks for it, the
+ * object is still until it says that it goes on (or its time is over, so that
+ * nobody can stop others): between copy and fork its memory does not change.
  */
 #include "server-impl.h"
 
@@ -532,12 +535,34 @@ count_copies(struct conn *conn)
 	return n;
 }
 
+int
+memory_go_on(struct conn *conn)
+{
+	if (conn->still != NULL) {
+		pager_object_still(conn->still, false);
+		swap_object_unref(conn->still);
+	}
+	conn->still = NULL;
+	return 0;
+}
+
+static void
+keep_still(struct conn *conn, struct swap_object *object)
+{
+	(void)memory_go_on(conn);
+	swap_object_ref(object);
+	pager_object_still(object, true);
+	conn->still = object;
+}
+
 static int
 method_copy(struct request *request)
 {
 	uint64_t handle = 0;
+	bool still = false;
 	const struct varlink_param table[] = {
 		{ "object", VARLINK_INT, false, &handle },
+		{ "still", VARLINK_BOOL, true, &still },
 	};
 	struct conn *conn = request->conn;
 	struct swap_error error = { 0 };
@@ -553,14 +578,30 @@ method_copy(struct request *request)
 		return bad_handle(request, "object");
 	if (count_copies(conn) >= SERVER_COPIES_MAX)
 		return too_many(request);
+	if (still)
+		keep_still(conn, item->object);
 	r = make_copy(conn, item->object, &copy, &error);
 	if (r < 0) {
+		(void)memory_go_on(conn);
 		error.code = r;
 		return reply_failed(request, &error);
 	}
-	if (copy_offer(conn, copy, token) < 0)
+	if (copy_offer(conn, copy, token) < 0) {
+		(void)memory_go_on(conn);
 		return too_many(request);
+	}
 	return reply(request, json_pack("{s:s}", "token", token));
+}
+
+static int
+method_go_on(struct request *request)
+{
+	int r = request_params(request, NULL, 0);
+
+	if (r <= 0)
+		return r;
+	(void)memory_go_on(request->conn);
+	return reply(request, NULL);
 }
 
 /* Locked. */
@@ -670,6 +711,22 @@ method_drop(struct request *request)
 
 /* -------------------------------------------------------------------- end */
 
+/*
+ * The process has ended, and a child that it had just made, as a daemon's first
+ * one does, may have its end of the connection still, and come for its copy.
+ */
+static void
+wait_for_claims(struct conn *conn)
+{
+	struct frame *frame = &conn->frame;
+	uint64_t end = now_usec() + SERVER_CLAIM_MSEC * UINT64_C(1000);
+
+	frame->watch[FRAME_WATCH_PEER] = -1;
+	while (count_copies(conn) > 0 && now_usec() < end &&
+	       frame_wait(frame, -1, 5) == -ETIMEDOUT)
+		;
+}
+
 void
 memory_release_all(struct conn *conn)
 {
@@ -678,10 +735,12 @@ memory_release_all(struct conn *conn)
 	struct object_item *object;
 	struct swap_object *copy;
 
+	(void)memory_go_on(conn);
 	while ((region = handles_pop(&conn->regions)) != NULL)
 		region_item_free(conn, region);
 	while ((object = handles_pop(&conn->objects)) != NULL)
 		object_item_free(conn, object);
+	wait_for_claims(conn);
 	while ((copy = copy_withdraw(conn, NULL)) != NULL)
 		swap_object_unref(copy);
 	if (served)
@@ -698,6 +757,7 @@ const struct method memory_methods[] = {
 	{ "Wire", method_wire },
 	{ "Unwire", method_unwire },
 	{ "CopyObject", method_copy },
+	{ "GoOn", method_go_on },
 	{ "ClaimCopy", method_claim },
 	{ "WaitCopy", method_wait },
 	{ "DropCopy", method_drop },

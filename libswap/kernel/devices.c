@@ -141,22 +141,34 @@ read_zram(const struct host *host, struct kernel_device *device,
 	read_algorithm(host, &device->zram, folder);
 }
 
-/* A partition has no queue of its own: its disk's is one folder up. */
-static void
-read_rotational(const struct host *host, struct kernel_device *device,
-		const char *folder)
+/*
+ * Can the device be told what is free?  Of a file: the one under its
+ * filesystem.  A partition has no queue of its own: its disk's is one folder
+ * up.
+ */
+static bool
+can_discard(const struct host *host, const struct kernel_device *device,
+	    const char *folder)
 {
-	char path[512];
-	uint64_t value = 1;
+	char under[64], path[512];
+	uint64_t bytes = 0;
+	struct stat st;
 
-	format_cut(path, sizeof(path), "%s/queue/rotational", folder);
-	if (host_number(host->sys, path, &value) < 0) {
-		format_cut(path, sizeof(path), "%s/../queue/rotational",
-			   folder);
-		if (host_number(host->sys, path, &value) < 0)
-			return;
+	if (folder[0] == '\0') {
+		if (device->deleted || stat(device->path, &st) < 0)
+			return false;
+		format_cut(under, sizeof(under), "dev/block/%u:%u",
+			   major(st.st_dev), minor(st.st_dev));
+		folder = under;
 	}
-	device->no_seek = value == 0;
+	format_cut(path, sizeof(path), "%s/queue/discard_max_bytes", folder);
+	if (host_number(host->sys, path, &bytes) < 0) {
+		format_cut(path, sizeof(path),
+			   "%s/../queue/discard_max_bytes", folder);
+		if (host_number(host->sys, path, &bytes) < 0)
+			return false;
+	}
+	return bytes > 0;
 }
 
 static void
@@ -165,12 +177,12 @@ read_sysfs(const struct host *host, struct kernel_device *device)
 	char folder[300];
 
 	block_folder(device, folder, sizeof(folder));
+	device->can_discard = can_discard(host, device, folder);
 	if (folder[0] == '\0')
 		return;
 	set_type(host, device, folder);
 	read_traffic(host, device, folder);
 	read_zram(host, device, folder);
-	read_rotational(host, device, folder);
 }
 
 static void

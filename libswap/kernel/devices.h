@@ -29,7 +29,7 @@ struct kernel_device {
 	char		 label[HEADER_LABEL_MAX + 1];
 	bool		 is_zram;
 	struct kernel_zram zram;
-	bool		 no_seek;	/* not a spinning disk */
+	bool		 can_discard;	/* whether it is told to is not known */
 	/*
 	 * Its number in page tables; -1: not known, see slots.h.
 	 */

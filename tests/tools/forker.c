@@ -295,6 +295,13 @@ hold(void)
 	say("holding\n");
 	wait_for(STDIN_FILENO);
 	r = !verify("process", 1);
+	/* Also where the pager has ended meanwhile. */
+	pid = fork();
+	if (pid < 0)
+		return failed("fork");
+	if (pid == 0)
+		return !verify("another child", 1);
+	memset(image.words, 0, image.n * sizeof(uint64_t));
 	return r | !ended(0);
 }
 
@@ -339,6 +346,20 @@ static struct part {
 static _Atomic uint64_t published[WRITERS];
 static atomic_bool stop;
 
+/* A word in the heap, and then one outside of it, as fast as can be. */
+static uint64_t *inside;
+static _Atomic uint64_t outside;
+
+static void *
+count_on(void *arg)
+{
+	for (uint64_t n = 1; !atomic_load(&stop); n++) {
+		__atomic_store_n(inside, n, __ATOMIC_SEQ_CST);
+		atomic_store(&outside, n);
+	}
+	return arg;
+}
+
 static void *
 write_on(void *arg)
 {
@@ -380,12 +401,23 @@ verify_parts(void)
 	for (unsigned i = 0; i < WRITERS; i++)
 		if (!verify_part(&parts[i], atomic_load(&published[i])))
 			return 1;
-	return 0;
+	if (*inside == atomic_load(&outside) ||
+	    *inside == atomic_load(&outside) + 1)
+		return 0;
+	say("counter bad: %lu in the heap, %lu outside\n",
+	    (unsigned long)*inside, (unsigned long)atomic_load(&outside));
+	return 1;
 }
 
 static int
 threads(void)
 {
+	pthread_t counter;
+
+	inside = calloc(1, sizeof(*inside));
+	if (inside == NULL ||
+	    pthread_create(&counter, NULL, count_on, NULL) != 0)
+		return failed("pthread_create");
 	for (size_t i = 0; i < image.n; i++)
 		image.words[i] = 1;
 	for (unsigned i = 0; i < WRITERS; i++) {
@@ -404,6 +436,7 @@ threads(void)
 			_exit(verify_parts());
 	}
 	atomic_store(&stop, true);
+	pthread_join(counter, NULL);
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_join(parts[i].thread, NULL);
 	if (!ended(0))

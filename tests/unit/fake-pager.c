@@ -151,6 +151,19 @@ pager_object_copy(struct swap_object *source, const struct pager_owner *owner,
 				   ret_copy, error);
 }
 
+void
+pager_object_still(struct swap_object *object, bool still)
+{
+	struct swap_pager *pager = object->pager;
+
+	pthread_mutex_lock(&pager->lock);
+	if (still)
+		pager->nstill++;
+	else
+		pager->nstill--;
+	pthread_mutex_unlock(&pager->lock);
+}
+
 int
 pager_object_memfd(const struct swap_object *object)
 {

@@ -27,6 +27,7 @@ struct swap_pager {
 	unsigned	 nallowed, nflushed, nreadonly, ntuned;
 	_Atomic unsigned nparts;	/* calls of get, flush and copy */
 	_Atomic bool	 slow;		/* each of them takes its time */
+	unsigned	 nstill;	/* objects that are kept still */
 	uint64_t	 reserved, copied; /* bytes */
 	uint64_t	 reserve_max;	/* bytes */
 	/* Pages of every object, by number; UINT64_MAX: none. */

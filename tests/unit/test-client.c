@@ -249,6 +249,36 @@ copies_many(void **state)
 	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
 }
 
+/* Until the client says so, or has gone, or has taken too long. */
+static void
+copies_still(void **state)
+{
+	struct fixture *f = *state;
+	struct swap_client *parent = connected();
+	struct swap_client_object *object = created(parent, NULL, PAGE);
+	char token[CLIENT_TOKEN_SIZE];
+
+	assert_int_equal(client_copy_begin(object, token), 0);
+	assert_true(fake_becomes(&f->pager, &f->pager.nstill, 0));
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(client_copy_begin_still(object, token), 0);
+		client_copy_go_on(parent);
+		/* What is asked for next is answered, and nothing else. */
+		assert_int_equal(client_copy_drop(parent, token), 0);
+		assert_true(fake_becomes(&f->pager, &f->pager.nstill, 0));
+	}
+	/* One at a time, and with a request in between. */
+	assert_int_equal(client_copy_begin_still(object, token), 0);
+	assert_int_equal(client_copy_begin_still(object, token), 0);
+	assert_true(fake_becomes(&f->pager, &f->pager.nstill, 0));
+	assert_int_equal(client_copy_drop(parent, token), 0);
+	assert_true(fake_becomes(&f->pager, &f->pager.nstill, 0));
+	assert_int_equal(client_copy_begin_still(object, token), 0);
+	swap_client_close(parent);
+	assert_true(fake_becomes(&f->pager, &f->pager.nobjects, 0));
+	assert_true(fake_becomes(&f->pager, &f->pager.nstill, 0));
+}
+
 static char offered[CLIENT_TOKEN_SIZE];
 
 static int
@@ -814,6 +844,7 @@ main(void)
 		TEST(off_interrupted_from_outside),
 		TEST(copies),
 		TEST(copies_many),
+		TEST(copies_still),
 		TEST(copy_of_another_user),
 		TEST(poison),
 		TEST(handover),

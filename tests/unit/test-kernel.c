@@ -186,7 +186,7 @@ test_devices(void **state)
 	put(tree, "sys/class/block/zram9/comp_algorithm", "lzo [zstd] lz4\n");
 	put(tree, "sys/class/block/zram9/stat",
 	    " 10 0 80 1 20 0 160 2 0 0 0\n");
-	put(tree, "sys/class/block/zram9/queue/rotational", "0\n");
+	put(tree, "sys/class/block/zram9/queue/discard_max_bytes", "4096\n");
 	assert_int_equal(kernel_devices(&tree->host, &devices), 0);
 	assert_int_equal(devices.n, 3);
 	assert_string_equal(devices.device[0].stats.type, "zram");
@@ -195,7 +195,8 @@ test_devices(void **state)
 	assert_int_equal(devices.device[0].stats.priority, 100);
 	assert_int_equal(devices.device[0].stats.read_bytes, 80 * 512);
 	assert_int_equal(devices.device[0].stats.writes, 20);
-	assert_true(devices.device[0].no_seek);
+	assert_true(devices.device[0].can_discard);
+	assert_false(devices.device[1].can_discard);
 	assert_int_equal(devices.device[0].zram.logical, 524288);
 	assert_int_equal(devices.device[0].zram.physical, 147456);
 	assert_string_equal(devices.device[0].zram.algorithm, "zstd");

@@ -343,7 +343,8 @@ static void
 test_zeros(void **state)
 {
 	struct env *env = env_new(MIB, 0);
-	struct area a, b, c, other;
+	struct area a, b, c, other, by_second;
+	struct swap_region *second;
 
 	(void)state;
 	must_attach(env, 0, 8 * MIB);
@@ -358,16 +359,22 @@ test_zeros(void **state)
 	push_out(&a, 0, 40, &other);
 	assert_int_equal(stats_of_area(env, &a).block_bytes, 0);
 	c = fork_of(&b);
+	/* One that knows nothing of protection before. */
+	assert_int_equal(swap_object_map(a.object, NULL, 0, 40 * PAGE,
+					 &second, NULL), 0);
+	by_second = a;
+	by_second.mem = swap_region_address(second);
 	write_pages(&a, 0, 10, 1);
 	assert_int_equal(swap_object_get(a.object, 10 * PAGE, 10 * PAGE,
 					 10 * PAGE, SWAP_GET_ALL, NULL, NULL),
 			 10);
-	write_pages(&a, 10, 10, 1);
+	write_pages(&by_second, 10, 10, 1);
 	check_pages(&b, 0, 40, 0);
 	write_pages(&b, 0, 40, 2);
 	check_pages(&c, 0, 40, 0);
 	check_pages(&a, 0, 20, 1);
 	check_pages(&a, 20, 20, 0);
+	assert_int_equal(swap_region_unmap(second), 0);
 	area_end(&a);
 	area_end(&b);
 	area_end(&c);
