@@ -64,7 +64,7 @@
  * copy, but the message.  In a LOST child the kernel fails system calls with
  * EFAULT and says nothing, therefore the message comes at once.  Where a thread
  * that waits (K2) has a lock that the C library's fork() wants, the pager lets
- * it go on after 20 ms, and K2 does not hold; the one that is likely, of the
+ * it go on after 200 ms, and K2 does not hold; the one that is likely, of the
  * list of FILEs, is taken here before.
  */
 #include "heap.h"

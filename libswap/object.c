@@ -2,7 +2,8 @@
 /*
  * Memory objects.
  *
- * The state machine, the invariants and the lock order are in object.h.
+ * The state machine, the invariants and the lock order are in object.h; how an
+ * object and its copies hang together is in object-copies.c.
  *
  * Two counts keep an object: `refs` is its life (handles and regions), and
  * when the last one goes the object is killed: it leaves the table and all
@@ -376,91 +377,6 @@ object_drop(struct swap_object *object)
 	object_table_forget(table);
 }
 
-/* ----------------------------------------------------------------- copies */
-
-void
-object_call_collapse(struct core *core)
-{
-	pthread_mutex_lock(&core->copies_lock);
-	core->copies_work = true;
-	pthread_cond_signal(&core->copies_called);
-	pthread_mutex_unlock(&core->copies_lock);
-}
-
-/* What a successor reads.  The copy is locked, or not yet seen. */
-static void
-record_source(struct swap_object *copy)
-{
-	struct object_record *record = swapmap_header(copy->map);
-
-	record->source = copy->source != NULL ? copy->source->id : 0;
-}
-
-void
-object_link_copy(struct swap_object *source, struct swap_object *copy)
-{
-	struct swap_object **at = &source->copies;
-
-	while (*at != NULL && (*at)->id > copy->id)
-		at = &(*at)->next_copy;
-	copy->next_copy = *at;
-	*at = copy;
-	source->ncopies++;
-	source->guarded = true;
-	copy->source = source;
-	record_source(copy);
-}
-
-void
-object_unlink_copy(struct swap_object *source, struct swap_object *copy)
-{
-	struct swap_object **at = &source->copies;
-
-	while (*at != copy)
-		at = &(*at)->next_copy;
-	*at = copy->next_copy;
-	source->ncopies--;
-	copy->source = NULL;
-	record_source(copy);
-}
-
-/* Returns the source if it is to be killed. */
-static struct swap_object *
-leave_source(struct swap_object *copy)
-{
-	struct core *core = copy->core;
-	struct swap_object *source;
-	bool last, orphan;
-
-	/* Locked in their order, so look first who it is. */
-	for (;;) {
-		object_lock(copy);
-		source = copy->source;
-		if (source != NULL)
-			object_hold(source);
-		object_unlock(copy);
-		if (source == NULL)
-			return NULL;
-		object_lock(source);
-		object_lock(copy);
-		if (copy->source == source)
-			break;
-		object_unlock(copy);
-		object_unlock(source);
-		object_drop(source);
-	}
-	object_unlink_copy(source, copy);
-	last = source->ncopies == 0;
-	orphan = source->orphan;
-	object_unlock(copy);
-	object_unlock(source);
-	/* To collapse one that has one left, or lift the protection. */
-	object_call_collapse(core);
-	/* An orphan is held by its life, too, which only we end now. */
-	object_drop(source);
-	return last && orphan ? source : NULL;
-}
-
 /* ------------------------------------------------------------ life and death */
 
 /* Locked.  Free what a page of a dead object holds. */
@@ -534,7 +450,7 @@ kill_one(struct swap_object *object)
 	if (object->flags & SWAP_OBJECT_NOSWAP)
 		object_unwire(object, object->npages);
 	object_unlock(object);
-	orphan = leave_source(object);
+	orphan = object_part(object);
 	object_drop(object);
 	return orphan;
 }
@@ -544,12 +460,6 @@ object_kill(struct swap_object *object)
 {
 	while (object != NULL)
 		object = kill_one(object);
-}
-
-void
-object_leave_source(struct swap_object *copy)
-{
-	object_kill(leave_source(copy));
 }
 
 /* Nobody uses it but its copies.  Locked. */
@@ -633,28 +543,6 @@ object_unbusy(struct swap_object *object, uint64_t page, uint64_t n)
 	if (object->waiters > 0)
 		pthread_cond_broadcast(&object->unbusy);
 	return wanted;
-}
-
-void
-object_wait_forks(struct swap_object *object)
-{
-	while (object->forking > 0)
-		object_wait_unbusy(object);
-}
-
-void
-object_open(struct swap_object *object)
-{
-	object_wait_forks(object);
-	object->opening++;
-}
-
-void
-object_close(struct swap_object *object)
-{
-	object->opening--;
-	if (object->opening == 0 && object->forking > 0)
-		pthread_cond_broadcast(&object->unbusy);
 }
 
 void

@@ -324,6 +324,8 @@ void object_leave_source(struct swap_object *copy);
 /* Locked.  Into or out of the list of copies; @copy is locked as well. */
 void object_link_copy(struct swap_object *source, struct swap_object *copy);
 void object_unlink_copy(struct swap_object *source, struct swap_object *copy);
+/* The same; returns the source, where that is to be killed now. */
+struct swap_object *object_part(struct swap_object *copy) swap_must_check;
 /* An orphan that has no copies any more. */
 void object_kill(struct swap_object *object);
 /* There is work for copy-collapse.c. */

@@ -96,6 +96,10 @@ forks()	# SCENARIO LINE...
 	ram=2M size=8M forks threads "threads ok"
 }
 
+@test "fork while another thread writes: the heap is of the moment of the rest" {
+	forks moment "moment ok"
+}
+
 @test "fork while other threads free: the child can allocate" {
 	forks allocators "allocators ok"
 }

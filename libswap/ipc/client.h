@@ -88,7 +88,7 @@ int client_copy_begin(struct swap_client_object *object,
  * The same, and from then on whoever writes to the object waits until
  * client_copy_go_on(), which does not wait for an answer; so nothing changes
  * between the copy and the fork.  The swapd does not keep anybody waiting for
- * more than 20 milliseconds.
+ * more than 200 milliseconds.
  */
 int client_copy_begin_still(struct swap_client_object *object,
 			    char ret_token[CLIENT_TOKEN_SIZE]);

@@ -42,7 +42,7 @@
 #define SERVER_ITEMS_MAX	131072u	/* objects and regions, all */
 #define SERVER_COPIES_MAX	64u	/* unclaimed, of one connection */
 /* For so long a client can have everybody wait who writes to its object. */
-#define SERVER_STILL_MSEC	20
+#define SERVER_STILL_MSEC	200
 /* For so long the copies of one that has ended wait for its children. */
 #define SERVER_CLAIM_MSEC	5000
 #define SERVER_NOTES_MAX	256u	/* waiting, of one attendant */

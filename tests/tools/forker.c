@@ -101,15 +101,15 @@ failed(const char *what)
 	return 1;
 }
 
-/* Wait for all children; did all of them end with @status? */
+/* Wait for all children; did all of them end with @wanted? */
 static bool
-ended(int status)
+ended(int wanted)
 {
 	int got;
 	bool good = true;
 
 	while (wait(&got) > 0) {
-		if (WIFEXITED(got) && WEXITSTATUS(got) == status)
+		if (WIFEXITED(got) && WEXITSTATUS(got) == wanted)
 			continue;
 		say("child bad: %s %d\n", WIFEXITED(got) ? "status"
 		    : "signal", WIFEXITED(got) ? WEXITSTATUS(got)
@@ -117,6 +117,13 @@ ended(int status)
 		good = false;
 	}
 	return good;
+}
+
+/* Both are done, whatever the first comes to. */
+static int
+status(bool first, bool second)
+{
+	return first && second ? 0 : 1;
 }
 
 /* Wait for a byte, or for all writers to be gone. */
@@ -170,7 +177,7 @@ outlived(void)
 		fill(2);
 		return !verify("child", 2);
 	}
-	return !ended(0) | !verify("parent", 1);
+	return status(ended(0), verify("parent", 1));
 }
 
 /* The parent gives its memory back while the child reads. */
@@ -193,7 +200,7 @@ frees(void)
 		close(freed[1]);
 		good = verify("child meanwhile", 1);
 		wait_for(freed[0]);
-		return !good | !verify("child after", 1);
+		return status(good, verify("child after", 1));
 	}
 	/* Every second page range at once, the rest as malloc(3) likes. */
 	for (size_t at = 0; at + 65536 <= bytes; at += 131072)
@@ -302,7 +309,7 @@ hold(void)
 	if (pid == 0)
 		return !verify("another child", 1);
 	memset(image.words, 0, image.n * sizeof(uint64_t));
-	return r | !ended(0);
+	return status(r == 0, ended(0));
 }
 
 /* Children that execute a program at once; the parent writes on. */
@@ -401,6 +408,12 @@ verify_parts(void)
 	for (unsigned i = 0; i < WRITERS; i++)
 		if (!verify_part(&parts[i], atomic_load(&published[i])))
 			return 1;
+	return 0;
+}
+
+static int
+verify_counter(void)
+{
 	if (*inside == atomic_load(&outside) ||
 	    *inside == atomic_load(&outside) + 1)
 		return 0;
@@ -409,8 +422,9 @@ verify_parts(void)
 	return 1;
 }
 
+/* The heap and the rest of the memory are of the same moment. */
 static int
-threads(void)
+moment(void)
 {
 	pthread_t counter;
 
@@ -418,6 +432,25 @@ threads(void)
 	if (inside == NULL ||
 	    pthread_create(&counter, NULL, count_on, NULL) != 0)
 		return failed("pthread_create");
+	for (unsigned i = 0; i < 10 * FORKS; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return failed("fork");
+		if (pid == 0)
+			_exit(verify_counter());
+		if (!ended(0))
+			return 1;
+	}
+	atomic_store(&stop, true);
+	pthread_join(counter, NULL);
+	say("moment ok\n");
+	return 0;
+}
+
+static int
+threads(void)
+{
 	for (size_t i = 0; i < image.n; i++)
 		image.words[i] = 1;
 	for (unsigned i = 0; i < WRITERS; i++) {
@@ -436,7 +469,6 @@ threads(void)
 			_exit(verify_parts());
 	}
 	atomic_store(&stop, true);
-	pthread_join(counter, NULL);
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_join(parts[i].thread, NULL);
 	if (!ended(0))
@@ -526,7 +558,7 @@ both_sides(pid_t pid)
 		return !verify("child later", 3);
 	}
 	fill(2);
-	return !ended(0) | !verify("parent", 2);
+	return status(ended(0), verify("parent", 2));
 }
 
 static int
@@ -591,7 +623,7 @@ clones(void)
 		return failed("clone");
 	fill(2);
 	memset(stack, 0x5a, COROUTINE_BYTES);
-	return !ended(7) | !verify("parent", 2);
+	return status(ended(7), verify("parent", 2));
 }
 
 /* With CLONE_VM it is the same memory, and nothing is copied. */
@@ -769,6 +801,7 @@ static const struct scenario {
 	{ "execs", execs },
 	{ "hold", hold },
 	{ "threads", threads },
+	{ "moment", moment },
 	{ "allocators", allocators },
 	{ "bare", bare },
 	{ "number", by_number },
@@ -788,6 +821,9 @@ main(int argc, char **argv)
 
 	if (argc < 2 || (argc > 2 && parse_size(argv[2], &size) < 0))
 		return 2;
+	/* The C library looks at each FILE in a child, and it is in the heap. */
+	if (fopen("/dev/null", "r") == NULL)
+		return failed("/dev/null");
 	image.n = (size_t)(size / sizeof(uint64_t));
 	image.words = malloc((size_t)size);
 	if (image.words == NULL)
