@@ -138,16 +138,18 @@ copy_dependent(struct swap_object *object, uint64_t page, uint64_t n,
 	return found != NULL ? object_hold(found) : NULL;
 }
 
-/* Object locked.  Does exactly one copy depend on the page? */
+/* Object locked.  Does no copy depend on the page but this one? */
 static bool
-is_needed_once(struct swap_object *object, uint64_t page)
+is_needed_by(struct swap_object *object, uint64_t page,
+	     const struct swap_object *only)
 {
 	struct swap_object *copy;
-	unsigned n = 0;
 
 	for (copy = object->copies; copy != NULL; copy = copy->next_copy)
-		n += first_needed(copy, page, page + 1) == page;
-	return n == 1;
+		if (copy != only &&
+		    first_needed(copy, page, page + 1) == page)
+			return false;
+	return true;
 }
 
 /* ----------------------------------------------------------------- making */
@@ -532,7 +534,7 @@ move_block(struct swap_object *source, struct swap_object *copy, uint64_t page)
 	object_lock(source);
 	object_open(source);
 	may = page_state(source, page) == PAGE_SWAPPED &&
-	      is_needed_once(source, page);
+	      is_needed_by(source, page, copy);
 	object_unlock(source);
 	if (may && merge_move_block(source, page, copy, page) == 0)
 		rc = 0;

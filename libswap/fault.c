@@ -662,8 +662,8 @@ wait_forks(struct fault *f)
 }
 
 /*
- * Object locked, unlocked meanwhile.  Then no copy of it is being made, and where
- * another object will be asked nothing is in flight (F6).
+ * Object locked, unlocked meanwhile.  Then no copy of it is being made, and
+ * where another object will be asked nothing is in flight (F6).
  */
 static void
 make_ready(struct fault *f)

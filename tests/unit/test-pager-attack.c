@@ -80,6 +80,86 @@ test_end_in_handover(void **state)
 	}
 }
 
+static bool
+is_busy(const struct area *a, uint64_t page)
+{
+	bool busy;
+
+	object_lock(a->object);
+	busy = page_is_busy(a->object, page);
+	object_unlock(a->object);
+	return busy;
+}
+
+static void
+wait_busy(const struct area *a, uint64_t page)
+{
+	for (unsigned tries = 0; tries < 20000; tries++) {
+		if (is_busy(a, page))
+			return;
+		usleep(100);
+	}
+	fail_msg("page %" PRIu64 " does not get busy", page);
+}
+
+static void *
+look_main(void *arg)
+{
+	check_pages(arg, 1, 1, 1);
+	return NULL;
+}
+
+static void *
+release_main(void *arg)
+{
+	const struct area *a = arg;
+
+	assert_int_equal(swap_region_release(a->region, 0, 2 * PAGE), 0);
+	return NULL;
+}
+
+/*
+ * The source gives a page up, whose block would go to the newest copy.  That
+ * ends before it has it, and another copy is the only one that needs it then.
+ */
+static void
+test_end_before_move(void **state)
+{
+	struct env *env = env_new(MIB, 0);
+	struct area a = area_new(env, 2, 0), b, c, d;
+	struct area other = area_new(env, 1500, 0);
+	pthread_t look, release;
+
+	(void)state;
+	must_attach(env, 0, 16 * MIB);
+	write_pages(&a, 0, 2, 1);
+	push_out(&a, 0, 2, &other);
+	b = fork_of(&a);
+	c = fork_of(&b);
+	d = fork_of(&a);
+	/* The first page takes a while, since both copies need it ... */
+	fault.read_slow = 200000;
+	pthread_create(&release, NULL, release_main, &a);
+	wait_busy(&d, 0);
+	/* ... and longer the second, which somebody reads by way of a copy. */
+	fault.read_slow = 600000;
+	pthread_create(&look, NULL, look_main, &c);
+	wait_busy(&a, 1);
+	fault.read_slow = 0;
+	wait_busy(&d, 1);
+	area_end(&d);
+	pthread_join(look, NULL);
+	pthread_join(release, NULL);
+	check_pages(&b, 0, 2, 1);
+	check_pages(&c, 0, 2, 1);
+	check_pages(&a, 0, 2, 0);
+	area_end(&a);
+	area_end(&b);
+	area_end(&c);
+	area_end(&other);
+	env_end(env);
+}
+
 /* ------------------------------------------------------------------- room */
 
 /*
@@ -519,6 +599,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(end_in_handover),
+		TEST(end_before_move),
 		TEST(zeros_full),
 		TEST(families),
 	};
