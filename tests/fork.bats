@@ -236,6 +236,29 @@ for copy in b, c:
 	refute_output --partial swaprun
 }
 
+@test "swapd ends while processes fork all the time: all go on" {
+	start_swapd --ram 8M --on "$(make_swapfile 64M)"
+	cat >forks <<-'END'
+		for ((i = 0; i < 4000 && !ended; i++)); do
+			[ "$(echo "$i")" = "$i" ] || echo "bad $i"
+			if [ -e stop ]; then ended=1; fi
+		done
+		echo "done"
+	END
+	for n in 1 2 3; do
+		swaprun -p t -- bash forks >"out.$n" 2>&1 3>&- &
+		register_pid $!
+	done
+	forked() { [ "$(swapctl -p t objects --json | grep -c '"id"')" -ge 3 ]; }
+	wait_until 20 forked
+	stop_swapd
+	touch stop
+	all_done() { [ "$(cat out.? | grep -cx done)" -eq 3 ]; }
+	wait_until 60 all_done
+	run cat out.1 out.2 out.3
+	assert_output "$(printf 'done\ndone\ndone')"
+}
+
 # ------------------------------------------------------------ real programs
 
 redis_start()	# COMMAND...

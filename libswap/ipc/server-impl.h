@@ -118,6 +118,12 @@ struct server {
 	struct attendant *attendants;		/* l */
 	struct listener	*listeners;		/* l */
 	struct copy	*copies;		/* l */
+	unsigned	 nclaims;		/* l copies on their way: from when
+						   they are asked for to when a
+						   child has mapped them */
+	bool		 ending;		/* l no new ones of these, until
+						   it is known whether `handed' */
+	pthread_cond_t	 claims;		/* l one of these two changed */
 	enum server_end	 ended;			/* l */
 	bool		 handed;		/* m no new memory */
 	int		 last_fd;		/* l closed at the very end */
@@ -145,11 +151,20 @@ struct conn {
 	struct frame	 frame;			/* o */
 	struct handles	 objects;		/* o */
 	struct handles	 regions;		/* o */
-	unsigned	 ncopies;		/* l */
+	unsigned	 ncopies;		/* l offered */
+	bool		 claims;		/* o has one that is not mapped */
 	struct swap_object *still;		/* o NULL; a reference: whoever
 						   writes to it waits */
 	bool		 serves;		/* l it has regions */
 };
+
+/*
+ * A handover waits for copies that are on their way, and those that are asked
+ * for wait for it: memory_claims_stop() and _resume() around it.  A copy that
+ * nobody comes for delays it by SERVER_CLAIM_MSEC at most.
+ */
+void memory_claims_stop(struct server *s);
+void memory_claims_resume(struct server *s);
 
 /* A call being answered. */
 struct request {

@@ -330,6 +330,62 @@ map_uffd(struct request *request)
 	return fd;
 }
 
+/* -------------------------------------------- copies on their way to a child */
+
+void
+memory_claims_stop(struct server *s)
+{
+	uint64_t end = now_usec() + SERVER_CLAIM_MSEC * UINT64_C(1000);
+	struct timespec until = {
+		.tv_sec = (time_t)(end / 1000000),
+		.tv_nsec = (long)(end % 1000000) * 1000,
+	};
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	while (s->nclaims > 0 && rc == 0)
+		rc = pthread_cond_timedwait(&s->claims, &s->lock, &until);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void
+memory_claims_resume(struct server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->ending = false;
+	pthread_cond_broadcast(&s->claims);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void
+claim_begin(struct server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->ending)
+		pthread_cond_wait(&s->claims, &s->lock);
+	s->nclaims++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void
+claim_end(struct server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->nclaims--;
+	pthread_cond_broadcast(&s->claims);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* The copy that this connection has claimed is mapped, or will never be. */
+static void
+claim_done(struct conn *conn)
+{
+	if (conn->claims)
+		claim_end(conn->server);
+	conn->claims = false;
+}
+
 static int
 method_map(struct request *request)
 {
@@ -354,7 +410,9 @@ method_map(struct request *request)
 	if (uffd < 0)
 		return reply_refused(request, -EBADF, "MapRegion comes with "
 				     "one descriptor, a userfaultfd");
-	return map_region(request, item, uffd, &p);
+	r = map_region(request, item, uffd, &p);
+	claim_done(request->conn);
+	return r;
 }
 
 static int
@@ -578,15 +636,18 @@ method_copy(struct request *request)
 		return bad_handle(request, "object");
 	if (count_copies(conn) >= SERVER_COPIES_MAX)
 		return too_many(request);
+	claim_begin(conn->server);
 	if (still)
 		keep_still(conn, item->object);
 	r = make_copy(conn, item->object, &copy, &error);
 	if (r < 0) {
+		claim_end(conn->server);
 		(void)memory_go_on(conn);
 		error.code = r;
 		return reply_failed(request, &error);
 	}
 	if (copy_offer(conn, copy, token) < 0) {
+		claim_end(conn->server);
 		(void)memory_go_on(conn);
 		return too_many(request);
 	}
@@ -649,6 +710,8 @@ method_claim(struct request *request)
 		return reply_refused(request, -ENOENT, "there is no such copy "
 				     "to claim: it has been claimed or "
 				     "dropped, or its parent has gone");
+	claim_done(request->conn);	/* of another one */
+	request->conn->claims = true;
 	return object_answer(request, object);
 }
 
@@ -665,8 +728,11 @@ copy_withdraw(struct conn *parent, const char *token)
 		if (copy->parent == parent &&
 		    (token == NULL || strcmp(copy->token, token) == 0))
 			break;
-	if (copy != NULL)
+	if (copy != NULL) {
 		object = copy_unlink(s, copy);
+		s->nclaims--;
+		pthread_cond_broadcast(&s->claims);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return object;
 }
@@ -736,6 +802,7 @@ memory_release_all(struct conn *conn)
 	struct swap_object *copy;
 
 	(void)memory_go_on(conn);
+	claim_done(conn);
 	while ((region = handles_pop(&conn->regions)) != NULL)
 		region_item_free(conn, region);
 	while ((object = handles_pop(&conn->objects)) != NULL)

@@ -164,6 +164,17 @@ memory_lock_init(pthread_rwlock_t *lock)
 	pthread_rwlockattr_destroy(&attr);
 }
 
+static void
+claims_init(pthread_cond_t *claims)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(claims, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 static struct server *
 server_new(const struct log *log)
 {
@@ -180,6 +191,7 @@ server_new(const struct log *log)
 	pthread_mutex_init(&s->record, NULL);
 	memory_lock_init(&s->memory);
 	pthread_cond_init(&s->idle, NULL);
+	claims_init(&s->claims);
 	return s;
 }
 
@@ -199,6 +211,7 @@ server_destroy(struct server *s)
 	close_if(s->ended_fd);
 	close_if(s->lock_fd);
 	close_if(s->last_fd);
+	pthread_cond_destroy(&s->claims);
 	pthread_cond_destroy(&s->idle);
 	pthread_rwlock_destroy(&s->memory);
 	pthread_mutex_destroy(&s->record);
@@ -669,17 +682,21 @@ int
 server_end_prepare(struct server *s, bool force, enum server_end *ret_how,
 		   struct swap_error *error)
 {
-	int r;
+	bool already;
+	int r = 0;
 
+	memory_claims_stop(s);
 	pthread_rwlock_wrlock(&s->memory);
-	if (s->handed) {
-		pthread_rwlock_unlock(&s->memory);
+	already = s->handed;
+	if (!already) {
+		r = pager_handover(s->pager, error);
+		s->handed = r == 0 || force;
+	}
+	pthread_rwlock_unlock(&s->memory);
+	memory_claims_resume(s);
+	if (already)
 		return error_set(error, -EBUSY, "swapd '%s' is ending already",
 				 s->paths.name);
-	}
-	r = pager_handover(s->pager, error);
-	s->handed = r == 0 || force;
-	pthread_rwlock_unlock(&s->memory);
 	if (r < 0 && !force)
 		return r;
 	*ret_how = r == 0 ? SERVER_HANDED_OVER : SERVER_ABANDONED;
