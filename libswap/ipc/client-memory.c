@@ -549,31 +549,6 @@ client_copy_claim(const char *pager_socket_path, const char *token,
 }
 
 int
-client_copy_wait(struct swap_client *client, const char *token,
-		 uint64_t timeout_usec, bool *ret_cut)
-{
-	char request[CLIENT_REQUEST_MAX], quoted[6 * CLIENT_TOKEN_SIZE];
-	bool cut;
-	int r;
-
-	r = scan_quote(quoted, sizeof(quoted), token);
-	if (r == 0)
-		r = client_format(request, "WaitCopy", "\"token\":%s,"
-				  "\"timeout_usec\":%" PRIu64, quoted,
-				  min_u64(timeout_usec, INT64_MAX));
-	if (r < 0)
-		return -EINVAL;
-	client_begin(client);
-	r = client_ask(client, request, -1, NULL);
-	if (r == 0 && scan_bool(client->frame.buf, "cut", &cut) < 0)
-		r = nonsense(NULL);
-	client_end(client);
-	if (r == 0)
-		*ret_cut = cut;
-	return r;
-}
-
-int
 client_copy_drop(struct swap_client *client, const char *token)
 {
 	char request[CLIENT_REQUEST_MAX], quoted[6 * CLIENT_TOKEN_SIZE];

@@ -98,9 +98,6 @@ int client_copy_claim(const char *pager_socket_path, const char *token,
 		      struct swap_client **ret_client,
 		      struct swap_client_object **ret_object,
 		      struct swap_error *error);
-/* Returns at once: there is nothing to wait for.  @ret_cut is false. */
-int client_copy_wait(struct swap_client *client, const char *token,
-		     uint64_t timeout_usec, bool *ret_cut);
 
 /*
  * The child will not claim it after all, for instance because the fork has

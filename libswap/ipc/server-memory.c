@@ -737,23 +737,6 @@ copy_withdraw(struct conn *parent, const char *token)
 	return object;
 }
 
-/* Copies do not depend on their parent's waiting: nothing is ever cut off. */
-static int
-method_wait(struct request *request)
-{
-	const char *token = NULL;
-	uint64_t timeout = 0;
-	const struct varlink_param table[] = {
-		{ "token", VARLINK_STRING, false, &token },
-		{ "timeout_usec", VARLINK_INT, false, &timeout },
-	};
-	int r = request_params(request, table, ARRAY_SIZE(table));
-
-	if (r <= 0)
-		return r;
-	return reply(request, json_pack("{s:b}", "cut", false));
-}
-
 static int
 method_drop(struct request *request)
 {
@@ -826,7 +809,6 @@ const struct method memory_methods[] = {
 	{ "CopyObject", method_copy },
 	{ "GoOn", method_go_on },
 	{ "ClaimCopy", method_claim },
-	{ "WaitCopy", method_wait },
 	{ "DropCopy", method_drop },
 	{ NULL, NULL },
 };
