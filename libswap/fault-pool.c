@@ -588,16 +588,20 @@ fault_main(void *arg)
 	struct fault_thread *t = arg;
 	struct fault_pool *pool = t->pool;
 	unsigned batches = 0;
+	bool woke = false;
 
 	t->tid = (pid_t)syscall(SYS_gettid);
 	while (!atomic_load(&pool->stop)) {
 		unsigned n;
-		bool woke;
 
 		choose_role(t);
 		n = fault_reap(t);
+		/*
+		 * Who was woken on this core has had its turn, and there is a
+		 * fault by now; else it is on another (`misses').
+		 */
 		if (t->key == 0)
-			next_region(t, n > 0 || t->inflight > 0 ||
+			next_region(t, n > 0 || t->inflight > 0 || woke ||
 				       t->nwakes > 0 ? 0 : -1);
 		if (t->key != 0)
 			n += serve(t);
