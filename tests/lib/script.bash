@@ -10,6 +10,8 @@ start_client()	# NAME [PAGER]
 	local name=$1 fd
 
 	mkfifo "$name.in"
+	# It may be looked at before the client has opened it.
+	: >"$name.out"
 	"$SWAPKIT_BUILD/tests/tools/objects" "${2:-t}" <"$name.in" \
 		>"$name.out" 2>&1 3>&- &
 	eval "${name}_pid=$!"
