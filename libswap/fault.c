@@ -20,8 +20,7 @@
  *	F4  Every message that is read ends in exactly one of these: the page
  *	    is put in, poisoned, unprotected, marked wanted or its region
  *	    marked starved or stilled, or the thread is woken to fault again.
- *	    So where
- *	    the kernel refuses a page nobody sleeps for ever.
+ *	    So where the kernel refuses a page nobody sleeps for ever.
  *	F5  A page is owned while its region gets the mark that gives SIGBUS.
  *	    Otherwise somebody could release it before, and never use it again.
  *	F6  A fault thread may own many pages whose reads are in flight, and
@@ -428,11 +427,12 @@ fill_copy(struct fault *f, const void *buf, uint64_t n, uint64_t *ret_in)
 	object_unlock(object);
 	rc = regions_protect(set, f->region, f->page, n);
 	region_set_put(set);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = fault_fill(f, f->page, n, buf, guard, ret_in);
-	if (rc < 0 && *ret_in == 0 && n > 1)
 		/* Others may be of another vma, which refuses the whole. */
-		rc = fault_fill(f, f->page, 1, buf, guard, ret_in);
+		if (rc < 0 && *ret_in == 0 && n > 1)
+			rc = fault_fill(f, f->page, 1, buf, guard, ret_in);
+	}
 	object_lock(object);
 	return *ret_in > 0 ? 0 : rc;
 }
