@@ -140,8 +140,8 @@ copy_dependent(struct swap_object *object, uint64_t page, uint64_t n,
 
 /* Object locked.  Does no copy depend on the page but this one? */
 static bool
-is_needed_by(struct swap_object *object, uint64_t page,
-	     const struct swap_object *only)
+only_needed_by(const struct swap_object *only, struct swap_object *object,
+	       uint64_t page)
 {
 	struct swap_object *copy;
 
@@ -534,7 +534,7 @@ move_block(struct swap_object *source, struct swap_object *copy, uint64_t page)
 	object_lock(source);
 	object_open(source);
 	may = page_state(source, page) == PAGE_SWAPPED &&
-	      is_needed_by(source, page, copy);
+	      only_needed_by(copy, source, page);
 	object_unlock(source);
 	if (may && merge_move_block(source, page, copy, page) == 0)
 		rc = 0;
