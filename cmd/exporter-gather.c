@@ -29,6 +29,7 @@
 #include <time.h>
 
 #include "kernel/host.h"
+#include "threads.h"
 #include "util.h"
 
 #define KERNEL		"kernel"
@@ -204,24 +205,14 @@ round_complete(const struct gather *gather)
 	return true;
 }
 
-static struct timespec
-deadline(uint64_t usec)
-{
-	uint64_t at = now_usec() + usec;
-
-	return (struct timespec){ .tv_sec = (time_t)(at / 1000000),
-				  .tv_nsec = (long)(at % 1000000) * 1000 };
-}
-
 static void
 round_wait(struct gather *gather)
 {
-	struct timespec until = deadline(gather->config.timeout_usec);
+	uint64_t until = now_usec() + gather->config.timeout_usec;
 	int r = 0;
 
 	while (r == 0 && !gather->ending && !round_complete(gather))
-		r = pthread_cond_timedwait(&gather->answered, &gather->lock,
-					   &until);
+		r = cond_wait_until(&gather->answered, &gather->lock, until);
 }
 
 /* Move what a pager has answered into the picture. */
@@ -374,15 +365,11 @@ gather_start(struct gather *gather)
 static void
 gather_init(struct gather *gather, const struct gather_config *config)
 {
-	pthread_condattr_t monotonic;
 
 	gather->config = *config;
 	pthread_mutex_init(&gather->lock, NULL);
 	pthread_cond_init(&gather->ask, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&gather->answered, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	cond_init(&gather->answered);
 	for (size_t i = 0; i < config->npagers; i++) {
 		gather->asker[i].gather = gather;
 		gather->asker[i].pager = config->pagers[i];

@@ -15,9 +15,9 @@
 #include "budget.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "compiler.h"
+#include "threads.h"
 #include "util.h"
 
 /*
@@ -40,7 +40,6 @@ set_marks(struct budget *b, uint64_t limit)
 void
 budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 {
-	pthread_condattr_t attr;
 
 	atomic_init(&b->limit, limit);
 	atomic_init(&b->used, 0);
@@ -53,11 +52,8 @@ budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 	atomic_init(&b->takers, 0);
 	atomic_init(&b->starving, 0);
 	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->needed, &attr);
-	pthread_cond_init(&b->freed, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&b->needed);
+	cond_init(&b->freed);
 }
 
 void
@@ -207,22 +203,11 @@ budget_give(struct budget *b, uint64_t n)
 	pthread_mutex_unlock(&b->lock);
 }
 
-static struct timespec
-deadline(uint64_t usec)
-{
-	uint64_t at = now_usec() + usec;
-
-	return (struct timespec){
-		.tv_sec = (time_t)(at / 1000000),
-		.tv_nsec = (long)(at % 1000000) * 1000,
-	};
-}
-
 bool
 budget_wait(struct budget *b, bool (*try)(void *arg), void *arg,
 	    uint64_t usec)
 {
-	struct timespec until = deadline(usec);
+	uint64_t until = now_usec() + usec;
 	bool taken = try(arg);
 	int rc = 0;
 
@@ -242,7 +227,7 @@ budget_wait(struct budget *b, bool (*try)(void *arg), void *arg,
 		/* A give between the try and here must not be missed. */
 		if (b->ngiven != ngiven)
 			continue;
-		rc = pthread_cond_timedwait(&b->freed, &b->lock, &until);
+		rc = cond_wait_until(&b->freed, &b->lock, until);
 	}
 	pthread_mutex_unlock(&b->lock);
 	atomic_fetch_sub(&b->takers, 1);
@@ -296,14 +281,14 @@ budget_unwire(struct budget *b, uint64_t n)
 void
 budget_wait_needed(struct budget *b, uint64_t usec, bool tired)
 {
-	struct timespec until = deadline(usec);
+	uint64_t until = now_usec() + usec;
 	int rc = 0;
 
 	pthread_mutex_lock(&b->lock);
 	atomic_store(&b->waiting, true);
 	while (rc == 0 && !b->urgent &&
 	       (tired || (!b->kicked && !budget_is_low(b))))
-		rc = pthread_cond_timedwait(&b->needed, &b->lock, &until);
+		rc = cond_wait_until(&b->needed, &b->lock, until);
 	atomic_store(&b->waiting, false);
 	b->kicked = b->urgent = false;
 	pthread_mutex_unlock(&b->lock);

@@ -37,11 +37,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "pageback.h"
 #include "pageio.h"
 #include "region.h"
+#include "threads.h"
 #include "util.h"
 
 #define RUN_PAGES	512u	/* owned at a time */
@@ -372,17 +372,12 @@ wait_work(struct collapse *c)
 	struct core *core = c->core;
 	uint64_t usec = c->again ? c->again_usec : ORPHAN_USEC;
 	uint64_t at = now_usec() + usec;
-	struct timespec until = {
-		.tv_sec = (time_t)(at / 1000000),
-		.tv_nsec = (long)(at % 1000000) * 1000,
-	};
 	int rc = 0;
 
 	while (!core->copies_work && !core->copies_stop && rc != ETIMEDOUT) {
 		if (c->again || c->orphans)
-			rc = pthread_cond_timedwait(&core->copies_called,
-						    &core->copies_lock,
-						    &until);
+			rc = cond_wait_until(&core->copies_called,
+					     &core->copies_lock, at);
 		else
 			pthread_cond_wait(&core->copies_called,
 					  &core->copies_lock);

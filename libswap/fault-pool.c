@@ -311,13 +311,7 @@ look(struct fault_pool *pool)
 static void
 sleep_tick(struct fault_pool *pool)
 {
-	uint64_t at = now_usec() + TICK_USEC;
-	struct timespec until = {
-		.tv_sec = (time_t)(at / 1000000),
-		.tv_nsec = (long)(at % 1000000) * 1000,
-	};
-
-	pthread_cond_timedwait(&pool->watch, &pool->lock, &until);
+	cond_wait_until(&pool->watch, &pool->lock, now_usec() + TICK_USEC);
 }
 
 static void *
@@ -679,7 +673,6 @@ static void
 fault_pool_init(struct fault_pool *pool, struct core *core,
 	  struct region_table *regions)
 {
-	pthread_condattr_t attr;
 
 	memset(pool, 0, sizeof(*pool));
 	pool->core = core;
@@ -688,10 +681,7 @@ fault_pool_init(struct fault_pool *pool, struct core *core,
 	follow_init(&pool->follow);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->crowd, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&pool->watch, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&pool->watch);
 }
 
 static void

@@ -28,9 +28,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "threads.h"
 #include "util.h"
 
 #define COLD_SLACK	4096u	/* cold pages beyond those that there are */
@@ -160,7 +160,6 @@ static struct swap_object *
 object_alloc(struct core *core, const struct object_spec *spec)
 {
 	struct swap_object *object = calloc(1, sizeof(*object));
-	pthread_condattr_t attr;
 
 	if (object == NULL)
 		return NULL;
@@ -184,10 +183,7 @@ object_alloc(struct core *core, const struct object_spec *spec)
 	atomic_init(&object->refs, 1);
 	atomic_init(&object->holds, 1);
 	pthread_mutex_init(&object->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&object->unbusy, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&object->unbusy);
 	return object;
 }
 
@@ -548,14 +544,8 @@ object_unbusy(struct swap_object *object, uint64_t page, uint64_t n)
 void
 object_wait_unbusy(struct swap_object *object)
 {
-	uint64_t at = now_usec() + 100000;
-	struct timespec until = {
-		.tv_sec = (time_t)(at / 1000000),
-		.tv_nsec = (long)(at % 1000000) * 1000,
-	};
-
 	object->waiters++;
-	pthread_cond_timedwait(&object->unbusy, &object->lock, &until);
+	cond_wait_until(&object->unbusy, &object->lock, now_usec() + 100000);
 	object->waiters--;
 }
 

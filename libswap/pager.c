@@ -31,6 +31,7 @@
 #include "pageout.h"
 #include "pager-impl.h"
 #include "region.h"
+#include "threads.h"
 #include "uffd.h"
 #include "util.h"
 
@@ -278,13 +279,9 @@ core_init(struct core *core, const struct swap_pager_config *config,
 static void
 core_init_copies(struct core *core)
 {
-	pthread_condattr_t attr;
 
 	pthread_mutex_init(&core->copies_lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&core->copies_called, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&core->copies_called);
 }
 
 static unsigned

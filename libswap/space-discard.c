@@ -32,7 +32,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <time.h>
 
 #include "threads.h"
 #include "util.h"
@@ -45,13 +44,9 @@ void
 space_discard_init(struct space *s)
 {
 	struct space_discard *d = &s->discard;
-	pthread_condattr_t attr;
 
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&d->work, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&d->work);
 	pthread_cond_init(&d->done, NULL);
 }
 
@@ -206,16 +201,15 @@ discard_one(struct space *s)
 static bool
 wait_for_work(struct space_discard *d)
 {
-	struct timespec until;
+	uint64_t until;
 	bool quit;
 
 	pthread_mutex_lock(&d->lock);
 	while (!d->held && !d->quit)
 		pthread_cond_wait(&d->work, &d->lock);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += DELAY_SEC;
+	until = now_usec() + DELAY_SEC * UINT64_C(1000000);
 	while (!d->enough && !d->quit &&
-	       pthread_cond_timedwait(&d->work, &d->lock, &until) == 0)
+	       cond_wait_until(&d->work, &d->lock, until) == 0)
 		;
 	d->held = d->enough = false;
 	quit = d->quit;

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 
 int
 thread_start(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
@@ -21,4 +22,26 @@ thread_start(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
 	rc = -pthread_create(ret_thread, NULL, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
+}
+
+void
+cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+int
+cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t usec)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(usec / 1000000),
+		.tv_nsec = (long)(usec % 1000000) * 1000,
+	};
+
+	return pthread_cond_timedwait(cond, lock, &until);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* threads.h - how the library starts its threads (floor 0) */
+/* threads.h - how threads are started, and wait for a while (floor 0) */
 #ifndef SWAP_THREADS_H
 #define SWAP_THREADS_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 #include "compiler.h"
 
@@ -14,5 +15,11 @@
  */
 int thread_start(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
 	swap_must_check;
+
+/* A condition that can be waited for until a time of now_usec(). */
+void cond_init(pthread_cond_t *cond);
+/* As pthread_cond_timedwait(3), for such a one: 0, or ETIMEDOUT. */
+int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock,
+		    uint64_t usec);
 
 #endif

@@ -24,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "threads.h"
 #include "util.h"
 
 #define SHARE		30u
@@ -297,20 +298,13 @@ static void
 wait_for(struct sampler *s, uint64_t due)
 {
 	while (!s->stop && !s->now && !s->wished) {
-		uint64_t now = now_usec(), left = due - now;
-		struct timespec at;
-
-		if (!s->paused && now >= due)
+		if (!s->paused && now_usec() >= due)
 			return;
 		if (s->paused) {
 			pthread_cond_wait(&s->changed, &s->lock);
 			continue;
 		}
-		clock_gettime(CLOCK_MONOTONIC, &at);
-		left += (uint64_t)at.tv_nsec / 1000;
-		at.tv_sec += (time_t)(left / 1000000);
-		at.tv_nsec = (long)(left % 1000000 * 1000);
-		pthread_cond_timedwait(&s->changed, &s->lock, &at);
+		cond_wait_until(&s->changed, &s->lock, due);
 		/* Another delay counts from the last sample too. */
 		if (due > now_usec() + s->delay)
 			due = now_usec() + s->delay;
@@ -432,7 +426,6 @@ int
 sampler_start(struct source *source, uint64_t delay_usec, struct sampler **ret)
 {
 	struct sampler *s = calloc(1, sizeof(*s));
-	pthread_condattr_t attr;
 	int r;
 
 	if (s == NULL)
@@ -442,10 +435,7 @@ sampler_start(struct source *source, uint64_t delay_usec, struct sampler **ret)
 	s->wishes.objects = true;
 	s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&s->changed);
 	r = s->fd < 0 ? -errno :
 	    -pthread_create(&s->thread, NULL, sampler_main, s);
 	if (r < 0) {

@@ -24,6 +24,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "../threads.h"
 #include "../util.h"
 
 /* Addresses and offsets stay below this: user space has no more. */
@@ -336,16 +337,12 @@ void
 memory_claims_stop(struct server *s)
 {
 	uint64_t end = now_usec() + SERVER_CLAIM_MSEC * UINT64_C(1000);
-	struct timespec until = {
-		.tv_sec = (time_t)(end / 1000000),
-		.tv_nsec = (long)(end % 1000000) * 1000,
-	};
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
 	s->ending = true;
 	while (s->nclaims > 0 && rc == 0)
-		rc = pthread_cond_timedwait(&s->claims, &s->lock, &until);
+		rc = cond_wait_until(&s->claims, &s->lock, end);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -41,6 +41,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../threads.h"
 #include "../util.h"
 #include "state.h"
 
@@ -164,17 +165,6 @@ memory_lock_init(pthread_rwlock_t *lock)
 	pthread_rwlockattr_destroy(&attr);
 }
 
-static void
-claims_init(pthread_cond_t *claims)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(claims, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 static struct server *
 server_new(const struct log *log)
 {
@@ -191,7 +181,7 @@ server_new(const struct log *log)
 	pthread_mutex_init(&s->record, NULL);
 	memory_lock_init(&s->memory);
 	pthread_cond_init(&s->idle, NULL);
-	claims_init(&s->claims);
+	cond_init(&s->claims);
 	return s;
 }
 

@@ -35,9 +35,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "threads.h"
 #include "util.h"
 
 #ifndef SYS_pidfd_open
@@ -268,7 +268,6 @@ int
 bring_open(unsigned nthreads, struct bring **ret_bring)
 {
 	struct bring *bring = calloc(1, sizeof(*bring));
-	pthread_condattr_t attr;
 	int r = 0;
 
 	assert(nthreads > 0 && nthreads <= BRING_THREADS_MAX);
@@ -277,10 +276,7 @@ bring_open(unsigned nthreads, struct bring **ret_bring)
 	bring->page = page_bytes();
 	pthread_mutex_init(&bring->lock, NULL);
 	pthread_cond_init(&bring->work, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&bring->rest, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&bring->rest);
 	while (bring->nthreads < nthreads && r == 0) {
 		r = pthread_create(&bring->threads[bring->nthreads], NULL,
 				   worker, bring);
@@ -346,20 +342,12 @@ bring_skip(struct bring *bring)
 bool
 bring_wait(struct bring *bring, unsigned msec)
 {
-	struct timespec until;
+	uint64_t until = now_usec() + UINT64_C(1000) * msec;
 	bool over;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += msec / 1000;
-	until.tv_nsec += (long)(msec % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&bring->lock);
 	while (!batch_is_over(bring) &&
-	       pthread_cond_timedwait(&bring->rest, &bring->lock,
-				      &until) == 0)
+	       cond_wait_until(&bring->rest, &bring->lock, until) == 0)
 		;
 	over = batch_is_over(bring);
 	pthread_mutex_unlock(&bring->lock);
