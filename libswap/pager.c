@@ -380,52 +380,56 @@ swap_pager_open(const struct swap_pager_config *config,
 
 /* ---------------------------------------------------------------- closing */
 
+struct sum {
+	uint64_t	(*figure)(const struct swap_object *object);
+	uint64_t	 n;
+};
+
 static int
-add_swapped(struct swap_object *object, void *arg)
+sum_add(struct swap_object *object, void *arg)
 {
-	uint64_t *n = arg;
+	struct sum *sum = arg;
 
 	object_lock(object);
-	*n += object->nswapped;
+	sum->n += sum->figure(object);
 	object_unlock(object);
 	return 0;
+}
+
+/* A figure of all objects, each taken with that object locked. */
+static uint64_t
+sum_of(struct core *core, uint64_t (*figure)(const struct swap_object *object))
+{
+	struct sum sum = { .figure = figure };
+
+	objects_each(core, sum_add, &sum);
+	return sum.n;
+}
+
+static uint64_t
+pages_swapped(const struct swap_object *object)
+{
+	return object->nswapped;
 }
 
 uint64_t
 pager_count_swapped(struct core *core)
 {
-	uint64_t n = 0;
-
-	objects_each(core, add_swapped, &n);
-	return n;
+	return sum_of(core, pages_swapped);
 }
 
-static int
-add_untaken(struct swap_object *object, void *arg)
-{
-	uint64_t *n = arg;
-
-	object_lock(object);
-	*n += object->orphan ? 0 : object->nsource;
-	object_unlock(object);
-	return 0;
-}
-
-/* Pages of copies that their sources still have for them. */
+/* Pages of a copy that its source still has for it. */
 static uint64_t
-count_untaken(struct core *core)
+pages_untaken(const struct swap_object *object)
 {
-	uint64_t n = 0;
-
-	objects_each(core, add_untaken, &n);
-	return n;
+	return object->orphan ? 0 : object->nsource;
 }
 
 static int
 check_fits(struct swap_pager *pager, struct swap_error *error)
 {
 	uint64_t need = (pager_count_swapped(&pager->core) +
-			 count_untaken(&pager->core)) << page_shift();
+			 sum_of(&pager->core, pages_untaken)) << page_shift();
 	uint64_t have = memory_available();
 	char need_text[32], have_text[32];
 
@@ -516,24 +520,10 @@ unregister(struct swap_region *region, void *arg)
 	region_unregister(region);
 }
 
-static int
-add_blocks(struct swap_object *object, void *arg)
-{
-	uint64_t *n = arg;
-
-	object_lock(object);
-	*n += object->nblocks;
-	object_unlock(object);
-	return 0;
-}
-
 static uint64_t
-count_blocks(struct core *core)
+blocks_held(const struct swap_object *object)
 {
-	uint64_t n = 0;
-
-	objects_each(core, add_blocks, &n);
-	return n;
+	return object->nblocks;
 }
 
 /*
@@ -556,7 +546,7 @@ empty_devices(struct core *core, struct pageback_device device[])
 			       &device[sweep.ndevices].lo,
 			       &device[sweep.ndevices].hi))
 		sweep.ndevices++;
-	while (rc == 0 && count_blocks(core) > 0) {
+	while (rc == 0 && sum_of(core, blocks_held) > 0) {
 		uint64_t before = sweep.done;
 
 		rc = pageback_blocks(&sweep);

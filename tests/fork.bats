@@ -6,6 +6,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib/helpers
+load lib/snapshot
 
 setup()
 {
@@ -17,22 +18,10 @@ setup()
 	cd "$SWK_TMP" || return 1
 }
 
-number()	# NAME
-{
-	swapctl -p t status --json |
-		sed -n 's/.*"'"$1"'": *\([0-9]*\).*/\1/p' | head -n 1
-}
-
 nothing_left()
 {
 	[ "$(number swap_used_bytes)" -eq 0 ] &&
 		[ "$(number nobjects_live)" -eq 0 ]
-}
-
-paged_something()
-{
-	[ "$(number pageout_pages)" -gt 1000 ] &&
-		[ "$(number pagein_pages)" -gt 1000 ]
 }
 
 end_well()

@@ -5,6 +5,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib/helpers
+load lib/snapshot
 
 setup()
 {
@@ -18,18 +19,6 @@ nothing_used()
 {
 	swapctl -p t status --json |
 		grep -q '"swap_used_bytes": *0,'
-}
-
-counter()	# NAME
-{
-	swapctl -p t status --json |
-		sed -n 's/.*"'"$1"'": *\([0-9]*\).*/\1/p' | head -n 1
-}
-
-paged_something()
-{
-	[ "$(counter pageout_pages)" -gt 1000 ] &&
-		[ "$(counter pagein_pages)" -gt 1000 ]
 }
 
 # Lines of 500 bytes in random order.
@@ -52,7 +41,7 @@ make_lines()	# COUNT
 		"$SWK_TMP/in" &
 	pid=$!
 	register_pid $pid
-	wait_until 20 [ "$(counter pageout_pages)" -ge 0 ]
+	wait_until 20 [ "$(number pageout_pages)" -ge 0 ]
 	for i in 1 2 3 4; do
 		process_ended "$pid" && break
 		swapctl -p t on --create 128M "$SWK_TMP/swap$i"
@@ -99,7 +88,7 @@ if len(sys.argv) > 1:
 	stop_swapd
 }
 
-less_than_16m_used() { [ "$(counter swap_used_bytes)" -lt 16777216 ]; }
+less_than_16m_used() { [ "$(number swap_used_bytes)" -lt 16777216 ]; }
 
 @test "sqlite3 in memory" {
 	start_swapd --ram 8M --on "$(make_swapfile 256M)"

@@ -15,6 +15,20 @@ argv = sys.argv[2:]
 print(eval(sys.argv[1]))' "$@"
 }
 
+# A figure of the pager as a whole, the first of that name.
+number()	# NAME
+{
+	swapctl -p t status --json |
+		sed -n 's/.*"'"$1"'": *\([0-9]*\).*/\1/p' | head -n 1
+}
+
+# Pages have gone out and come back, and not just a few.
+paged_something()
+{
+	[ "$(number pageout_pages)" -gt 1000 ] &&
+		[ "$(number pagein_pages)" -gt 1000 ]
+}
+
 # Does the expression hold?  Shows the snapshot if not.
 holds()	# EXPRESSION [ARGS...]
 {

@@ -498,12 +498,11 @@ area_new(struct env *env, uint64_t npages, unsigned flags)
 struct area
 area_copy(struct swap_object *source, uint64_t id)
 {
-	struct pager_owner owner = { .uid = geteuid(), .pid = getpid() };
 	struct swap_error error = { 0 };
 	struct area a = { .npages = swap_object_size(source) / PAGE,
 			  .id = id };
 
-	check_ok(pager_object_copy(source, &owner, &a.object, &error), &error);
+	check_ok(swap_object_fork(source, &a.object, &error), &error);
 	check_ok(swap_object_map(a.object, NULL, 0, a.npages * PAGE,
 				 &a.region, &error), &error);
 	a.mem = swap_region_address(a.region);

@@ -17,19 +17,6 @@
 
 #include "util.h"
 
-static struct area
-fork_of(const struct area *a)
-{
-	struct swap_error error = { 0 };
-	struct area copy = *a;
-
-	check_ok(swap_object_fork(a->object, &copy.object, &error), &error);
-	check_ok(swap_object_map(copy.object, NULL, 0, copy.npages * PAGE,
-				 &copy.region, &error), &error);
-	copy.mem = swap_region_address(copy.region);
-	return copy;
-}
-
 /* Pages that a copy has in its source alone. */
 static uint64_t
 shared(const struct area *a)
@@ -67,7 +54,7 @@ test_end_in_handover(void **state)
 		pthread_t thread;
 
 		write_pages(&a, 0, n, 1);
-		b = fork_of(&a);
+		b = area_copy(a.object, a.id);
 		assert_int_equal(shared(&b), n);
 		pthread_create(&thread, NULL, close_main, env);
 		while (shared(&b) > n - 100)
@@ -134,9 +121,9 @@ test_end_before_move(void **state)
 	must_attach(env, 0, 16 * MIB);
 	write_pages(&a, 0, 2, 1);
 	push_out(&a, 0, 2, &other);
-	b = fork_of(&a);
-	c = fork_of(&b);
-	d = fork_of(&a);
+	b = area_copy(a.object, a.id);
+	c = area_copy(b.object, b.id);
+	d = area_copy(a.object, a.id);
 	/* The first page takes a while, since both copies need it ... */
 	fault.read_slow = 200000;
 	pthread_create(&release, NULL, release_main, &a);
@@ -179,7 +166,7 @@ test_zeros_full(void **state)
 	other = area_new(env, 300, 0);
 	more = area_new(env, 600, SWAP_OBJECT_EXACT);
 	check_pages(&a, 0, 8, 0);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	push_out(&a, 0, 8, &other);
 	assert_int_equal(shared(&b), 8);
 	filler = (struct filler){ .a = &more, .n = 600, .version = 1 };

@@ -50,19 +50,6 @@ wait_objects(struct env *env, uint64_t n)
 	fail_msg("%" PRIu64 " objects, not %" PRIu64, have, n);
 }
 
-static struct area
-fork_of(const struct area *a)
-{
-	struct swap_error error = { 0 };
-	struct area copy = *a;
-
-	check_ok(swap_object_fork(a->object, &copy.object, &error), &error);
-	check_ok(swap_object_map(copy.object, NULL, 0, copy.npages * PAGE,
-				 &copy.region, &error), &error);
-	copy.mem = swap_region_address(copy.region);
-	return copy;
-}
-
 /* Each side writes; neither sees it from the other. */
 static void
 test_write(void **state)
@@ -79,7 +66,7 @@ test_write(void **state)
 	push_out(&a, 0, 100, &other);
 	write_pages(&a, 100, 100, 1);
 	before = totals_of(env).counters;
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	/* Nothing was copied, and nothing is but by use. */
 	assert_int_equal(shared(env, &b), 200);
 	assert_int_equal(stats_of_area(env, &b).resident_bytes, 0);
@@ -137,7 +124,7 @@ test_kernel(void **state)
 	must_attach(env, 0, 4 * MIB);
 	a = area_new(env, 20, 0);
 	write_pages(&a, 0, 20, 1);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	assert_int_equal(pipe(pipes), 0);
 	memset(page, 7, sizeof(page));
 	for (uint64_t i = 0; i < 20; i++) {
@@ -170,7 +157,7 @@ chain(const unsigned order[CHAIN])
 	write_pages(&a[0], 0, 64, 1);
 	for (unsigned i = 1; i < CHAIN; i++) {
 		push_out(&a[i - 1], 0, 30, &other);
-		a[i] = fork_of(&a[i - 1]);
+		a[i] = area_copy(a[i - 1].object, a[i - 1].id);
 		/* Page i * 16 and so on is the link's own. */
 		write_pages(&a[i], i * 16, 8, 1 + i);
 	}
@@ -242,7 +229,7 @@ test_children(void **state)
 		write_pages(&a, i * 10, 20, 1 + i);
 		if (i % 2 == 0)
 			push_out(&a, 0, 60, &other);
-		child[i] = fork_of(&a);
+		child[i] = area_copy(a.object, a.id);
 		assert_int_equal(stats_of_area(env, &a).copies, 1 + i);
 	}
 	write_pages(&a, 0, 60, 50);
@@ -288,7 +275,7 @@ test_release(void **state)
 		assert_int_equal(swap_region_release(other.region, 0,
 						     600 * PAGE), 0);
 		for (unsigned i = 0; i < nchildren; i++)
-			b[i] = fork_of(&a);
+			b[i] = area_copy(a.object, a.id);
 		before = totals_of(env).counters;
 		assert_int_equal(swap_region_release(a.region, 0, 300 * PAGE),
 				 0);
@@ -327,7 +314,7 @@ test_release_wired(void **state)
 	a = area_new(env, 20, 0);
 	write_pages(&a, 0, 20, 1);
 	assert_int_equal(swap_region_wire(a.region, 10 * PAGE, PAGE, NULL), 0);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	assert_int_equal(swap_region_release(a.region, 0, 20 * PAGE), -EBUSY);
 	check_pages(&a, 0, 10, 0);
 	check_pages(&a, 10, 10, 1);
@@ -354,11 +341,11 @@ test_zeros(void **state)
 	for (uint64_t i = 0; i < 40; i++)
 		put(a.mem + i * WORDS, a.id, i, 0);
 	memset(a.mem, 0, 40 * PAGE);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	assert_int_equal(shared(env, &b), 40);
 	push_out(&a, 0, 40, &other);
 	assert_int_equal(stats_of_area(env, &a).block_bytes, 0);
-	c = fork_of(&b);
+	c = area_copy(b.object, b.id);
 	/* One that knows nothing of protection before. */
 	assert_int_equal(swap_object_map(a.object, NULL, 0, 40 * PAGE,
 					 &second, NULL), 0);
@@ -401,8 +388,8 @@ test_detach(void **state)
 					 &second, NULL), 0);
 	by_second = a;
 	by_second.mem = swap_region_address(second);
-	b = fork_of(&a);
-	c = fork_of(&b);
+	b = area_copy(a.object, a.id);
+	c = area_copy(b.object, b.id);
 	assert_int_equal(swap_region_release(other.region, 0, 1500 * PAGE), 0);
 	assert_int_equal(swap_device_detach(env->pager, env->device[0], NULL,
 					    NULL, NULL), 0);
@@ -444,7 +431,7 @@ test_get(void **state)
 					 &second, NULL), 0);
 	by_second = a;
 	by_second.mem = swap_region_address(second);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	assert_int_equal(swap_object_get(a.object, 0, 100 * PAGE, 0,
 					 SWAP_GET_ALL, NULL, NULL), 100);
 	assert_int_equal(swap_region_wire(a.region, 100 * PAGE, 50 * PAGE,
@@ -456,7 +443,7 @@ test_get(void **state)
 	/* The kernel does not let them be protected: they stay out. */
 	push_out(&a, 0, 100, &other);
 	area_end(&b);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	fault.request = UFFDIO_WRITEPROTECT;
 	fault.request_errno = ENOMEM;
 	fault.request_times = 1000000;
@@ -484,7 +471,7 @@ test_little_room(void **state)
 	/* 400 twice in 256 and 766. */
 	a = area_new(env, 400, 0);
 	write_pages(&a, 0, 400, 1);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	for (uint32_t round = 2; round < 5; round++) {
 		write_pages(&a, 0, 400, round);
 		check_pages(&b, 0, 400, round == 2 ? 1 : round - 1);
@@ -508,7 +495,7 @@ test_full_fails(void **state)
 	must_attach(env, 0, MIB);
 	a = area_new(env, 450, 0);
 	write_pages(&a, 0, 450, 1);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	write_pages(&a, 0, 450, 2);
 	check_pages(&a, 0, 450, 2);
 	for (uint64_t i = 0; i < 450; i++)
@@ -549,17 +536,17 @@ test_poison(void **state)
 	push_out(&a, 0, 100, &other);
 	fault.read_lo = block_of(&a, 50);
 	fault.read_hi = fault.read_lo + 1;
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	check_pages(&b, 0, 50, 1);
 	assert_true(gives_bus(b.mem + 50 * WORDS, false));
 	check_pages(&b, 51, 49, 1);
 	/* The source does not know yet; then it does, and its next copy. */
 	assert_true(gives_bus(a.mem + 50 * WORDS, true));
-	c = fork_of(&a);
+	c = area_copy(a.object, a.id);
 	assert_true(gives_bus(c.mem + 50 * WORDS, false));
 	check_pages(&c, 51, 49, 1);
 	area_end(&c);
-	c = fork_of(&a);
+	c = area_copy(a.object, a.id);
 	/* Given up in the source it is as good as new there. */
 	assert_int_equal(swap_region_release(a.region, 50 * PAGE, PAGE), 0);
 	check_pages(&a, 50, 1, 0);
@@ -595,7 +582,7 @@ test_orphan(void **state)
 		if (which & 1)
 			assert_int_equal(swap_region_wire(a.region, 60 * PAGE,
 							  PAGE, NULL), 0);
-		b = fork_of(&a);
+		b = area_copy(a.object, a.id);
 		if (which & 2)
 			write_pages(&b, 100, 250, 2);
 		area_end(&a);
@@ -668,7 +655,7 @@ test_generations(void **state)
 	other = area_new(env, 400, 0);
 	write_pages(&a, 0, 80, 1);
 	for (uint32_t i = 0; i < 60; i++) {
-		next = fork_of(&a);
+		next = area_copy(a.object, a.id);
 		/* The parent goes, now and then after writing. */
 		if (i % 3 == 0)
 			write_pages(&a, 0, 20, 100 + i);
@@ -701,9 +688,9 @@ test_daemon(void **state)
 	other = area_new(env, 400, 0);
 	write_pages(&a, 0, 150, 1);
 	push_out(&a, 0, 70, &other);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	write_pages(&b, 10, 10, 2);
-	c = fork_of(&b);
+	c = area_copy(b.object, b.id);
 	write_pages(&c, 100, 10, 3);
 	area_end(&b);
 	/* It is relinked, and has not copied what its grandparent has. */
@@ -737,7 +724,7 @@ test_lift(void **state)
 	must_attach(env, 0, 4 * MIB);
 	a = area_new(env, 500, 0);
 	write_pages(&a, 0, 500, 1);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	area_end(&b);
 	for (unsigned tries = 0; tries < 2000; tries++) {
 		bool guarded, busy = false;
@@ -760,7 +747,7 @@ test_lift(void **state)
 	assert_in_range(after.faults_write - before.faults_write, 0, 20);
 	check_pages(&a, 0, 500, 2);
 	/* And a new copy is protected from it again. */
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	write_pages(&a, 0, 500, 3);
 	check_pages(&b, 0, 500, 2);
 	area_end(&a);
@@ -783,10 +770,10 @@ test_handover(void **state)
 	other = area_new(env, 400, 0);
 	write_pages(&a, 0, 150, 1);
 	push_out(&a, 0, 70, &other);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	write_pages(&b, 10, 10, 2);
-	c = fork_of(&b);
-	d = fork_of(&b);
+	c = area_copy(b.object, b.id);
+	d = area_copy(b.object, b.id);
 	write_pages(&c, 100, 10, 3);
 	/* An orphan with two copies. */
 	area_end(&b);
@@ -832,14 +819,14 @@ test_two_regions(void **state)
 	/* Half of it was never touched through the second. */
 	for (uint64_t i = 40; i < 80; i++)
 		put(mem + i * WORDS, a.id, i, 1);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	for (uint64_t i = 0; i < 100; i++)
 		put(mem + i * WORDS, a.id, i, 2);
 	check_pages(&b, 0, 80, 1);
 	check_pages(&b, 80, 20, 0);
 	check_pages(&a, 0, 100, 2);
 	/* One that joins later. */
-	c = fork_of(&a);
+	c = area_copy(a.object, a.id);
 	assert_int_equal(swap_object_map(a.object, NULL, 0, 100 * PAGE, &third,
 					 NULL), 0);
 	mem = swap_region_address(third);
@@ -908,7 +895,7 @@ test_opening(void **state)
 			opening = a.object->opening > 0;
 			object_unlock(a.object);
 		}
-		b = fork_of(&a);
+		b = area_copy(a.object, a.id);
 		n = counter.n;
 		fault.unprotect_slow = 0;
 		while (counter.n < n + 100)

@@ -29,19 +29,6 @@ writer_main(void *arg)
 	return NULL;
 }
 
-static struct area
-fork_of(const struct area *a)
-{
-	struct swap_error error = { 0 };
-	struct area copy = *a;
-
-	check_ok(swap_object_fork(a->object, &copy.object, &error), &error);
-	check_ok(swap_object_map(copy.object, NULL, 0, copy.npages * PAGE,
-				 &copy.region, &error), &error);
-	copy.mem = swap_region_address(copy.region);
-	return copy;
-}
-
 static void
 wait_faults(struct env *env, uint64_t n)
 {
@@ -78,7 +65,7 @@ test_writers(void **state)
 	push_out(&a, 40, 10, &other);
 	write_pages(&a, 0, 10, 1);
 	pager_object_still(a.object, true);
-	b = fork_of(&a);
+	b = area_copy(a.object, a.id);
 	faults = totals_of(env).counters.faults;
 	for (unsigned i = 0; i < WRITERS; i++) {
 		w[i].at = a.mem + pages[i] * WORDS;
