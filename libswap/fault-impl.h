@@ -30,6 +30,7 @@ struct piece {
 	uint64_t	 page;
 	uint32_t	 n;		/* at most 64 */
 	bool		 proved;	/* page-out took them too early */
+	bool		 filled;	/* they have word blocks */
 	uint64_t	 in;		/* bit i: page + i is in */
 	char		*mem;
 };
@@ -96,6 +97,7 @@ void fault_handle(struct fault *f);
 int fault_fill(struct fault *f, uint64_t page, uint64_t n, const void *buf,
 	       bool clean, uint64_t *ret_n);
 void fault_starve(struct fault *f);
+void fault_starve_new(struct fault *f);
 bool fault_is_full(struct core *core);
 void fault_again(struct fault *f, int rc);
 void fault_let_go(struct fault *f, const struct piece *piece, unsigned n);

@@ -3,7 +3,9 @@
  * Faults on swapped pages.
  *
  * A page comes from the cache where that has a copy of its block, else from its
- * device.  Reads go on by themselves, many at a time, while their thread answers
+ * device.  One that has a word block (space.h) is made where it stands, and comes
+ * in clean however full space is: giving that block up would help nobody, and
+ * a clean page can go again.  Reads go on by themselves, many at a time, while their thread answers
  * other faults; each has a struct pagein and, as a buffer, frames of the cache.
  * Its pages are busy meanwhile.
  *
@@ -133,11 +135,20 @@ has_page(const struct piece *piece, uint64_t page)
 
 /* How pages come in. */
 struct how {
-	bool		 dirty;		/* they give their blocks up */
+	bool		 dirty;		/* they give their blocks up, ... */
+	bool		 all;		/* ... and word blocks, which nobody
+					   else waits for, too */
 	bool		 guard;		/* copies depend on them: protected, even
 					   if that is not what the fault asks
 					   for, or out */
 };
+
+/* Do those of a piece come in dirty?  The faulting one may in any case. */
+static bool
+comes_dirty(const struct piece *piece, const struct how *how)
+{
+	return piece->filled ? how->all : how->dirty;
+}
 
 /* Put pages [from, to) of a piece in; what stays out has done no harm. */
 static int
@@ -160,7 +171,7 @@ fill_part(struct fault *f, struct piece *piece, uint32_t from, uint32_t to,
 static int
 fill_piece(struct fault *f, struct piece *piece, const struct how *how)
 {
-	bool protect = !how->dirty || how->guard;
+	bool protect = !comes_dirty(piece, how) || how->guard;
 	bool write = f->write && protect && !how->guard;
 	uint32_t at;
 	int rc;
@@ -202,11 +213,12 @@ settle(struct fault *f, const struct piece *piece, const struct how *how)
 
 		if (!(piece->in >> i & 1))
 			continue;
-		soon = ghost_has(&f->core->ghost,
+		soon = !piece->filled &&
+		       ghost_has(&f->core->ghost,
 				 swapmap_get(object->map, page));
 		if (soon && page == f->page)
 			count(&f->core->counters.refaults, 1);
-		if (how->dirty ||
+		if (comes_dirty(piece, how) ||
 		    (page == f->page && f->write && !how->guard)) {
 			object_set_state(object, page, PAGE_DIRTY);
 			object_free_blocks(object, page, 1);
@@ -257,12 +269,13 @@ fill_pieces(struct fault *f, struct region_set *set, struct piece *piece,
 {
 	int rc = 0;
 
-	for (unsigned i = 0; i < n && rc == 0 && (!how->dirty || how->guard);
-	     i++)
-		rc = regions_protect(set, f->region, piece[i].page,
-				     piece[i].n);
+	for (unsigned i = 0; i < n && rc == 0; i++)
+		if (!comes_dirty(&piece[i], how) || how->guard)
+			rc = regions_protect(set, f->region, piece[i].page,
+					     piece[i].n);
 	if (rc < 0 && how->guard)
 		return rc;
+	how->all |= rc < 0;
 	how->dirty |= rc < 0;
 	rc = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -284,10 +297,65 @@ call_pageout(struct core *core)
 
 /* --------------------------------------------------------- from the cache */
 
+/* Object locked.  Could this page of the region come in? */
+static bool
+may_come(const struct fault *f, uint64_t page)
+{
+	return region_has(f->region, page) && !page_is_busy(f->object, page) &&
+	       page_state(f->object, page) == PAGE_SWAPPED;
+}
+
+/*
+ * Pages from @page on, up to @n of them, that have word blocks and could come
+ * in: own them, and write the word to the beginning of a frame for each, which is
+ * filled with it by fill_words().  Object locked.
+ */
+static bool
+take_words(struct fault *f, uint64_t page, uint64_t n, struct piece *piece)
+{
+	struct swap_object *object = f->object;
+	uint64_t word[PAGEIN_MAX], block;
+	uint32_t got;
+
+	n = min_u64(n, PAGEIN_MAX);
+	for (got = 0; got < n && may_come(f, page + got); got++) {
+		block = swapmap_get(object->map, page + got);
+		if (!space_is_word(block))
+			break;
+		word[got] = space_word_of(&f->core->space, block);
+	}
+	piece->mem = cache_take(&f->core->cache, got, &got);
+	if (piece->mem == NULL)
+		return false;
+	for (uint32_t i = 0; i < got; i++)
+		memcpy(piece->mem + ((uint64_t)i << page_shift()), &word[i],
+		       sizeof(word[i]));
+	piece->page = page;
+	piece->n = got;
+	piece->proved = false;
+	piece->filled = true;
+	piece->in = 0;
+	object_busy(object, page, got);
+	return true;
+}
+
+static void
+fill_words(const struct piece *piece)
+{
+	uint64_t word;
+
+	for (uint32_t i = 0; i < piece->n && piece->filled; i++) {
+		char *at = piece->mem + ((uint64_t)i << page_shift());
+
+		memcpy(&word, at, sizeof(word));
+		words_fill(at, word);
+	}
+}
+
 /*
  * The copies of pages from @page on, up to @n of them, that are SWAPPED, lie
- * consecutively in blocks and in the cache, and are not busy.  Own them.
- * Object locked.
+ * consecutively in blocks and in the cache, and are not busy; or word blocks.
+ * Own them.  Object locked.
  */
 static bool
 take_copies(struct fault *f, uint64_t page, uint64_t n, struct piece *piece)
@@ -298,6 +366,8 @@ take_copies(struct fault *f, uint64_t page, uint64_t n, struct piece *piece)
 	enum cache_why why;
 	uint32_t found;
 
+	if (space_is_word(block))
+		return take_words(f, page, n, piece);
 	if (!cache_has(&f->core->cache, block))
 		return false;
 	n = pageio_cluster(object, page, 0, min_u64(n, PAGEIN_MAX) - 1,
@@ -310,17 +380,10 @@ take_copies(struct fault *f, uint64_t page, uint64_t n, struct piece *piece)
 	piece->page = page;
 	piece->n = found;
 	piece->proved = why == CACHE_OUT;
+	piece->filled = false;
 	piece->in = 0;
 	object_busy(object, page, found);
 	return true;
-}
-
-/* Object locked.  Could this page of the region come in? */
-static bool
-may_come(const struct fault *f, uint64_t page)
-{
-	return region_has(f->region, page) && !page_is_busy(f->object, page) &&
-	       page_state(f->object, page) == PAGE_SWAPPED;
 }
 
 /*
@@ -359,6 +422,7 @@ put_cached(struct fault *f, struct piece piece[], unsigned n, uint64_t taken)
 {
 	struct swap_object *object = f->object;
 	struct core *core = f->core;
+	uint64_t nfilled = 0;
 	struct region_set *set;
 	struct how how;
 	int rc;
@@ -367,17 +431,24 @@ put_cached(struct fault *f, struct piece piece[], unsigned n, uint64_t taken)
 	set = region_set_get(object);
 	how = choose_how(f, piece, n, swapmap_get(object->map, f->page));
 	object_unlock(object);
+	for (unsigned i = 0; i < n; i++)
+		fill_words(&piece[i]);
 	rc = fill_pieces(f, set, piece, n, &how);
 	region_set_put(set);
 	for (unsigned i = 0; i < n; i++)
 		cache_give(&core->cache, piece[i].mem, piece[i].n);
 	object_lock(object);
-	for (unsigned i = 0; i < n; i++)
-		taken -= settle(f, &piece[i], &how);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t nin = settle(f, &piece[i], &how);
+
+		taken -= nin;
+		nfilled += piece[i].filled ? nin : 0;
+	}
 	object_close(object);
 	object_give_ram(object, taken);
-	count(&core->counters.cache_hits, 1);
+	count(&core->counters.cache_hits, !piece[0].filled);
 	count(&core->counters.faults_in, 1);
+	count(&core->counters.pagein_fill, nfilled);
 	fault_let_go(f, piece, n);
 	if (rc < 0)
 		fault_again(f, rc);
@@ -451,7 +522,7 @@ pagein_start(struct pagein *p, uint64_t block)
 	p->io.arg = p;
 	t->nasked += is_asked(p);
 	atomic_fetch_add_explicit(&t->inflight, 1, memory_order_relaxed);
-	count(&f->core->counters.pageins, 1);
+	count(&f->core->counters.pageins, !space_is_word(block));
 	space_start(&f->core->space, t->aio, &p->io);
 }
 
@@ -503,6 +574,7 @@ cut(const struct pagein *p, uint64_t mask, struct piece piece[])
 			.page = p->page + at,
 			.n = n,
 			.mem = p->mem + ((uint64_t)at << page_shift()),
+			.filled = space_is_word(p->io.block),
 		};
 	return npieces;
 }
@@ -556,13 +628,17 @@ count_read(struct pagein *p, uint64_t good)
 	uint64_t n = (uint64_t)__builtin_popcountll(good);
 	struct core *core = p->f.core;
 
+	if (is_asked(p))
+		count(&core->counters.faults_in, 1);
+	if (space_is_word(p->io.block)) {
+		count(&core->counters.pagein_fill, n);
+		return;
+	}
 	count(&core->counters.pagein_pages, n);
 	atomic_fetch_add_explicit(&p->f.object->pagein_pages, n,
 				  memory_order_relaxed);
 	count(&core->counters.readahead_pages,
 	      (uint64_t)__builtin_popcountll(p->owned) - is_asked(p));
-	if (is_asked(p))
-		count(&core->counters.faults_in, 1);
 }
 
 /* N5: what was read ahead is asked for by now. */
@@ -770,18 +846,20 @@ static void
 read_asked(struct fault *f, const struct ra_plan *plan, uint64_t taken)
 {
 	struct pagein *p = pagein_get(f->t);
+	/* One with a word block comes by itself: there was no frame for it. */
+	bool single = space_is_word(swapmap_get(f->object->map, f->page));
+	bool around = plan->around > 1 && !single;
 	uint64_t put;
 
 	p->f = *f;
-	if (plan->around > 1)
+	if (around)
 		choose_around(p, plan->around);
 	else
-		p->owned = one_read(f, f->page, plan->step, taken, &p->page,
-				    &p->n);
+		p->owned = one_read(f, f->page, plan->step,
+				    single ? 1 : taken, &p->page, &p->n);
 	take_frames(p);
-	p->put = plan->around > 1 ? UINT64_C(1) << (f->page - p->page) :
-		 p->owned;
-	if (plan->around > 1)
+	p->put = around ? UINT64_C(1) << (f->page - p->page) : p->owned;
+	if (around)
 		ra_around_read(&f->region->readahead, p->n - 1);
 	put = (uint64_t)__builtin_popcountll(p->put);
 	object_give_ram(f->object, taken - put);
@@ -818,6 +896,18 @@ ahead_once(struct fault *f, int64_t step, uint64_t page, uint64_t n)
 	return pages;
 }
 
+/* Object locked.  Would it take I/O to bring the page in? */
+static bool
+is_to_read(const struct fault *f, uint64_t page)
+{
+	uint64_t block;
+
+	if (!may_come(f, page))
+		return false;
+	block = swapmap_get(f->object->map, page);
+	return !space_is_word(block) && !cache_has(&f->core->cache, block);
+}
+
 /*
  * Read @n pages by @step from @page on before they are asked for, as far as
  * there are frames.
@@ -834,9 +924,7 @@ read_ahead(struct fault *f, int64_t step, uint64_t page, uint64_t n)
 		uint64_t pages = 1;
 
 		object_lock(object);
-		while (n > 0 && (!may_come(f, page) ||
-				 cache_has(&f->core->cache,
-					   swapmap_get(object->map, page)))) {
+		while (n > 0 && !is_to_read(f, page)) {
 			page += (uint64_t)step;
 			n--;
 		}
@@ -862,12 +950,15 @@ fault_in(struct fault *f)
 	make_plan(f, &plan);
 	taken = take_pages(f->object, plan.now);
 	if (taken == 0) {
-		fault_starve(f);
+		if (space_is_word(swapmap_get(f->object->map, f->page)))
+			fault_starve_new(f);
+		else
+			fault_starve(f);
 		return;
 	}
 	n = gather(f, &plan, taken, piece);
 	if (n > 0) {
-		if (plan.step == 0 && !piece[0].proved)
+		if (plan.step == 0 && !piece[0].proved && !piece[0].filled)
 			ra_around_used(&f->region->readahead);
 		put_cached(f, piece, n, taken);
 	} else {

@@ -164,8 +164,8 @@ must_fail(const struct swap_object *object)
 }
 
 /* The same for a page that is not on any device, and so is new to us. */
-static void
-starve_new(struct fault *f)
+void
+fault_starve_new(struct fault *f)
 {
 	struct core *core = f->core;
 
@@ -174,6 +174,7 @@ starve_new(struct fault *f)
 		return;
 	}
 	count(&core->counters.faults_starved, 1);
+	object_free_blocks(f->object, f->page, 1);
 	object_poison(f->object, f->page);
 	give_bus(f);
 }
@@ -359,7 +360,7 @@ fault_zero(struct fault *f)
 		n = 1;
 	}
 	if (n == 1 && !object_take_ram(object, 1)) {
-		starve_new(f);
+		fault_starve_new(f);
 		return;
 	}
 	piece.n = (uint32_t)n;
@@ -462,7 +463,7 @@ fault_copy(struct fault *f)
 	if (n > 1 && !object_take_ram(object, n))
 		n = 1;
 	if (n == 1 && !object_take_ram(object, 1)) {
-		starve_new(f);
+		fault_starve_new(f);
 		return;
 	}
 	if (!copy_is_near(object, f->page))

@@ -294,15 +294,16 @@ getpages_haspage(struct swap_object *object, uint64_t page,
 		 uint64_t *ret_before, uint64_t *ret_after)
 {
 	uint64_t block;
-	bool has;
+	bool has, near;
 
 	object_lock(object);
 	block = swapmap_get(object->map, page);
 	object_unlock(object);
 	has = block <= SWAPMAP_BLOCK_MAX;
+	near = has && !space_is_word(block);
 	if (ret_before != NULL)
-		*ret_before = has ? run_before(object, page, block) : 0;
+		*ret_before = near ? run_before(object, page, block) : 0;
 	if (ret_after != NULL)
-		*ret_after = has ? run_behind(object, page, block) : 0;
+		*ret_after = near ? run_behind(object, page, block) : 0;
 	return has;
 }

@@ -385,24 +385,26 @@ may_change(struct merge *m)
 
 /*
  * The reservations of both sides stay whole (P6): a page of the source that is
- * reserved gets one set aside for the block that leaves.
+ * reserved gets one set aside for the block that leaves.  A word block, which
+ * takes its reference along, is nobody's guarantee and counts in no limit.
  */
 int
 merge_move_block(struct swap_object *from, uint64_t from_page,
 		 struct swap_object *to, uint64_t to_page)
 {
 	struct space *space = &from->core->space;
-	bool from_reserved, to_reserved;
+	bool from_reserved, to_reserved, is_word;
 	uint64_t block;
 	int rc = 0;
 
 	object_lock(from);
 	block = swapmap_get(from->map, from_page);
-	from_reserved = (from->page[from_page] & PAGE_RESERVED) != 0;
+	is_word = space_is_word(block);
+	from_reserved = !is_word && (from->page[from_page] & PAGE_RESERVED);
 	object_unlock(from);
 	object_lock(to);
 	to_reserved = (to->page[to_page] & PAGE_RESERVED) != 0;
-	if (object_block_room(to) == 0)
+	if (!is_word && object_block_room(to) == 0)
 		rc = -EAGAIN;
 	else if (from_reserved && !to_reserved)
 		rc = space_reserve(space, 1);

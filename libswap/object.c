@@ -605,6 +605,10 @@ object_enter_block(struct swap_object *object, uint64_t page, uint64_t block,
 	if (rc < 0)
 		return rc;
 	assert(old == SWAPMAP_NONE);
+	if (space_is_word(block)) {
+		object->nwords++;
+		return 0;
+	}
 	object_count_block(object);
 	if ((object->page[page] & PAGE_RESERVED) && !set_aside)
 		space_unreserve(&object->core->space, 1);
@@ -622,6 +626,11 @@ free_range(void *arg, uint64_t block, uint64_t n)
 	struct freeing *f = arg;
 	struct space *space = &f->object->core->space;
 
+	if (space_is_word(block)) {
+		f->object->nwords -= n;
+		space_free(space, block, n);
+		return;
+	}
 	if (f->set_aside)
 		space_free_reserved(space, block, n);
 	else
@@ -663,7 +672,10 @@ object_forget_block(struct swap_object *object, uint64_t page)
 	/* Clearing never fails. */
 	(void)swapmap_set(object->map, page, SWAPMAP_NONE, &old);
 	assert(old <= SWAPMAP_BLOCK_MAX);
-	object_uncount_blocks(object, 1);
+	if (space_is_word(old))
+		object->nwords--;
+	else
+		object_uncount_blocks(object, 1);
 }
 
 void

@@ -6,7 +6,7 @@
  * and may be BUSY on top, while one thread moves it to the next:
  *
  *	EMPTY	 never written: no memory, no block, reads as zeros
- *	SWAPPED	 its only copy is its block
+ *	SWAPPED	 its only copy is its block, which may be a word block
  *	CLEAN	 in the memfd, write-protected in every region; its block, if
  *		 it has one, holds the same
  *	DIRTY	 in the memfd, no block; may be written at any time
@@ -37,7 +37,9 @@
  *
  * Invariants, at any moment when a page is not BUSY:
  *
- *	P1  SWAPPED: the map has its block and the memfd has a hole there;
+ *	P1  SWAPPED: the map has its block and the memfd has a hole there.  A
+ *	    block of a device has one page at most; a word block (space.h) has
+ *	    any number, and each entry of a map holds a reference to it;
  *	P2  CLEAN: in the memfd, and no region lets it be written;
  *	P3  DIRTY: in the memfd, and the map has no block; no region lets it be
  *	    written while a copy depends on it;
@@ -46,7 +48,7 @@
  *	    that;
  *	P6  RESERVED, a mark beside the state: one block is guaranteed to the
  *	    page.  It is the one that the map has, or else one that is set
- *	    aside in space.
+ *	    aside in space.  A word block is none in this sense.
  *
  * So for P6 a block that such a page loses is set aside again
  * (object_free_blocks), and what was set aside becomes free when the page gets
@@ -89,7 +91,7 @@
  *	space		device table and block lists
  *	late		blocks freed while somebody else had space
  *	queue, budget	leaf locks, as are the region table's, the pools', the
- *			charges' and the log's
+ *			charges', the words' and the log's
  *
  * No lock is held across I/O, an ioctl on a userfaultfd or a punch, but for
  * `moves' and `writable', which nobody needs for any of these: BUSY protects
@@ -248,7 +250,8 @@ struct swap_object {
 	struct region_set *regions;	/* (l) may be NULL: none */
 	uint64_t	 nresident, nswapped, nwired, npoison; /* (l) pages */
 	uint64_t	 nreserved;	/* (l) pages */
-	uint64_t	 nblocks;	/* (l) that the map has */
+	uint64_t	 nblocks;	/* (l) that the map has, ... */
+	uint64_t	 nwords;	/* (l) ... and word blocks (space.h) */
 	uint64_t	 nram;		/* (l) pages taken from the budget */
 	uint64_t	 nleaving;	/* (l) pages that page-out owns, ... */
 	uint64_t	 ngoing;	/* (l) ... and those that are dirty */
@@ -426,7 +429,7 @@ uint64_t object_ram_room(const struct swap_object *object);
 /* The same above the mark at which page-out is called. */
 uint64_t object_ram_spare(const struct swap_object *object);
 
-/* It has one block more, or @n less. */
+/* It has one block more, or @n less; word blocks are none. */
 void object_count_block(struct swap_object *object);
 void object_uncount_blocks(struct swap_object *object, uint64_t n);
 /* Blocks that its pool leaves it; UINT64_MAX: no limit. */
@@ -456,11 +459,13 @@ void object_set_state(struct swap_object *object, uint64_t page,
  */
 void object_poison(struct swap_object *object, uint64_t page);
 
-/* A real block in the map?  Poison is none. */
+/* A block of a device in the map?  Poison is none, nor is a word block. */
 static inline bool
 page_has_block(const struct swap_object *object, uint64_t page)
 {
-	return swapmap_get(object->map, page) <= SWAPMAP_BLOCK_MAX;
+	uint64_t block = swapmap_get(object->map, page);
+
+	return block <= SWAPMAP_BLOCK_MAX && !space_is_word(block);
 }
 
 /*
@@ -468,7 +473,7 @@ page_has_block(const struct swap_object *object, uint64_t page)
  * caller owns it.
  *
  * @set_aside  the block comes from what is set aside (P6); else what is set
- *	       aside for the page becomes free
+ *	       aside for the page becomes free, unless it is a word block
  * -EPERM, with nothing changed: the object may not be swapped (NetBSD
  * uao_set_swslot); -ENOMEM, -ENOSPC, -EDQUOT as swapmap_set().
  */

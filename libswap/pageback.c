@@ -147,7 +147,9 @@ may_be_clean(struct pageback *pb, struct swap_object *object, uint64_t block)
 {
 	struct space *space = &pb->core->space;
 
-	return pb->clean && !object_blocks_tight(object) &&
+	if (!pb->clean || space_is_word(block))
+		return pb->clean;
+	return !object_blocks_tight(object) &&
 	       !space_is_leaving(space, block) && !space_is_tight(space);
 }
 
@@ -199,7 +201,7 @@ read_back(struct pageback *pb, struct swap_object *object, uint64_t page,
 	object_unlock(object);
 	pb->failed_page = UINT64_MAX;
 	nread = pageio_read(pb->core, block, b.n, pb->buf, b.in, &error);
-	count(&object->pagein_pages, nread);
+	count(&object->pagein_pages, space_is_word(block) ? 0 : nread);
 	for (uint64_t i = 0; i < b.n; i++)
 		b.lost[i] = !b.in[i];
 	object_lock(object);
@@ -411,6 +413,47 @@ pageback_range(struct pageback *pb, struct swap_object *object, uint64_t page,
 
 	while (page < end && rc == 0)
 		rc = pageback_page(pb, object, page, page, end, &page);
+	return rc;
+}
+
+/*
+ * The next page from *page on that has a word block.  One that is resident just
+ * gives it up.  False: there is none.
+ */
+static bool
+next_word(struct swap_object *object, uint64_t *page)
+{
+	uint64_t block;
+	bool found;
+
+	object_lock(object);
+	for (;;) {
+		found = !object->dead &&
+			swapmap_find_in(object->map, *page,
+					object->npages - *page, 0, WORDS_MAX,
+					page, &block);
+		if (found && page_is_busy(object, *page)) {
+			object_wait_unbusy(object);
+		} else if (found && page_is_resident(object, *page)) {
+			object_free_blocks(object, *page, 1);
+			object_set_state(object, *page, PAGE_DIRTY);
+		} else {
+			break;
+		}
+	}
+	object_unlock(object);
+	return found;
+}
+
+int
+pageback_words(struct pageback *pb, struct swap_object *object)
+{
+	uint64_t page = 0;
+	int rc = 0;
+
+	while (rc == 0 && next_word(object, &page))
+		rc = pageback_page(pb, object, page, page, object->npages,
+				   &page);
 	return rc;
 }
 

@@ -74,6 +74,13 @@ struct pageback_sweep {
  */
 int pageback_blocks(struct pageback_sweep *sweep);
 
+/*
+ * Every page of an object that has a word block gives it up: into RAM, whatever
+ * is there already just so.  Waits for busy ones.  -ENOMEM; -ESTALE: the object
+ * has ended; what the memfd says.
+ */
+int pageback_words(struct pageback *pb, struct swap_object *object);
+
 /* Memory for owned pages that have none; zeros are in them then. */
 int pageback_fill_hole(const struct swap_object *object, uint64_t page,
 		       uint64_t n);

@@ -11,6 +11,7 @@
  */
 #include "pageio.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,11 @@ pageio_read(struct core *core, uint64_t block, uint64_t n, void *buf,
 	uint64_t good = 0;
 	int rc = space_read(&core->space, block, buf, n);
 
+	if (space_is_word(block)) {
+		memset(ok, true, n * sizeof(ok[0]));
+		count(&core->counters.pagein_fill, n);
+		return n;
+	}
 	count(&core->counters.pageins, 1);
 	for (uint64_t i = 0; i < n; i++) {
 		char *at = (char *)buf + (i << page_shift());
@@ -162,6 +168,7 @@ pageio_lost(struct swap_object *object, uint64_t page, int error)
 	/* The slot exists, so that setting it cannot fail. */
 	if (swapmap_set(object->map, page, SWAPMAP_POISON, &block) == 0 &&
 	    block <= SWAPMAP_BLOCK_MAX) {
+		assert(!space_is_word(block));
 		object_uncount_blocks(object, 1);
 		space_bad(&core->space, block, 1);
 		if ((object->page[page] & PAGE_RESERVED) &&

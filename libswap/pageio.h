@@ -27,7 +27,7 @@ uint64_t pageio_cluster(const struct swap_object *object, uint64_t page,
 /*
  * Read @n busy pages from consecutive blocks.  When the whole fails, page by
  * page: ok[i] says which are good.  Returns how many are; @ret_error is the
- * errno of the last failure.
+ * errno of the last failure.  Word blocks (space.h) are no I/O, and always good.
  */
 uint64_t pageio_read(struct core *core, uint64_t block, uint64_t n, void *buf,
 		     bool ok[], int *ret_error);

@@ -5,7 +5,9 @@
  * A dirty page is staged: its place in the map is prepared, it is protected in
  * all regions, and copied from the memfd into frames of the cache.  As many as
  * fit into one write lie there behind one another, in the order of objects and
- * pages.  Pages of zeros are left out: they need no block.  A full stage is
+ * pages.  Pages of zeros are left out: they need no block.  So are others of one
+ * repeated word, as long as the table of words has room: theirs is a word block
+ * (space.h).  A full stage is
  * written to fresh blocks (FreeBSD putpages reallocates on the fly), in as few
  * pieces as space gives, and the next one is filled while that goes on.
  *
@@ -56,6 +58,7 @@ struct pageout_write {
 enum kind {
 	CLEAN,		/* has its block */
 	WRITTEN,	/* has one now */
+	FILLED,		/* the same: a word block, without a write */
 	ZEROS,		/* needs none */
 };
 
@@ -138,6 +141,13 @@ frames_take(struct pageout *po, unsigned want)
 }
 
 /* ---------------------------------------------------------------------- runs */
+
+/* Pages with word blocks?  Then nothing is kept under their numbers. */
+static bool
+has_words(const struct run *run)
+{
+	return space_is_word(run->victim->block);
+}
 
 static char *
 copy_at(const struct run *run, uint64_t i)
@@ -276,9 +286,9 @@ remember(struct run *run, uint64_t first, uint64_t n)
 {
 	struct pageout *po = run->po;
 
-	if (run->kind == ZEROS)
+	if (run->kind == ZEROS || run->kind == FILLED)
 		count(&po->core->counters.pageout_fill, n);
-	else
+	else if (!has_words(run))
 		for (uint64_t i = first; i < first + n; i++)
 			ghost_add(&po->core->ghost, run->victim[i].block);
 	keep_copies(run, first, first + n);
@@ -357,7 +367,7 @@ run_of(struct pageout *po, const struct victim *victim, uint64_t n,
 	};
 }
 
-/* How many from @victim on are neighbours, of up to @n. */
+/* How many from @victim on are neighbours, and alike, of up to @n. */
 static unsigned
 run_length(const struct victim *victim, unsigned n)
 {
@@ -366,7 +376,9 @@ run_length(const struct victim *victim, unsigned n)
 	while (len < n && victim[len].object == victim->object &&
 	       victim[len].page == victim->page + len &&
 	       victim[len].dirty == victim->dirty &&
-	       victim[len].reserved == victim->reserved)
+	       victim[len].reserved == victim->reserved &&
+	       space_is_word(victim[len].block) ==
+	       space_is_word(victim->block))
 		len++;
 	return len;
 }
@@ -567,52 +579,72 @@ copy_run(struct run *run, void *buf)
 	return rc;
 }
 
-/* Does the page need no block? */
-static bool
-is_fill(const char *page)
+/*
+ * Does the page need no block of a device?  Then it is zeros, or has a word
+ * block from here on.  A page that is reserved has a block in any case.
+ */
+static enum kind
+kind_of(struct pageout *po, struct victim *victim, const char *page)
 {
 	uint64_t word;
 
-	return pageio_uniform(page, &word) && word == 0;
+	if (!pageio_uniform(page, &word))
+		return WRITTEN;
+	/* An exact object remembers that it was written. */
+	if (word == 0 && !victim->object->exact)
+		return ZEROS;
+	if (victim->reserved)
+		return WRITTEN;
+	victim->block = space_word(&po->core->space, word);
+	return victim->block != SPACE_NONE ? FILLED : WRITTEN;
+}
+
+/* Pages of one kind that need none go now. */
+static void
+stage_fill(struct pageout *po, const struct victim *victim, unsigned n,
+	   enum kind kind)
+{
+	struct run run = run_of(po, victim, n, kind);
+
+	if (n > 0)
+		run_finish(&run);
 }
 
 /*
  * The @n pages of @victim have been copied behind what is staged.  Those that
- * need no block go now, the others close ranks.
+ * need no write go now, the others close ranks.
  */
 static void
-stage_sift(struct pageout *po, const struct victim *victim, unsigned n)
+stage_sift(struct pageout *po, struct victim *victim, unsigned n)
 {
 	struct pageout_stage *st = &po->stage;
 	const char *from = st->mem + ((uint64_t)st->n << page_shift());
-	unsigned i = 0;
+	enum kind fill = WRITTEN;
+	unsigned nfill = 0;
 
-	while (i < n) {
-		unsigned fill = 0;
+	for (unsigned i = 0; i < n; i++, from += page_bytes()) {
+		char *to = st->mem + ((uint64_t)st->n << page_shift());
+		enum kind kind = kind_of(po, &victim[i], from);
 
-		/* An exact object remembers that these were written. */
-		while (i + fill < n && !victim->object->exact &&
-		       is_fill(from + ((uint64_t)(i + fill) << page_shift())))
-			fill++;
-		if (fill > 0) {
-			struct run run = run_of(po, victim + i, fill, ZEROS);
-
-			run_finish(&run);
-			i += fill;
+		if (kind != fill) {
+			stage_fill(po, &victim[i - nfill], nfill, fill);
+			nfill = 0;
+			fill = kind;
+		}
+		if (kind != WRITTEN) {
+			nfill++;
 			continue;
 		}
-		if (from + ((uint64_t)i << page_shift()) !=
-		    st->mem + ((uint64_t)st->n << page_shift()))
-			memcpy(st->mem + ((uint64_t)st->n << page_shift()),
-			       from + ((uint64_t)i << page_shift()),
-			       page_bytes());
-		st->page[st->n++] = victim[i++];
+		if (from != to)
+			memcpy(to, from, page_bytes());
+		st->page[st->n++] = victim[i];
 	}
+	stage_fill(po, &victim[n - nfill], nfill, fill);
 }
 
 /* A piece of a run that fits into the stage. */
 static void
-stage_piece(struct pageout *po, const struct victim *victim, unsigned n)
+stage_piece(struct pageout *po, struct victim *victim, unsigned n)
 {
 	struct pageout_stage *st = &po->stage;
 	struct run run = run_of(po, victim, n, WRITTEN);
@@ -627,7 +659,7 @@ stage_piece(struct pageout *po, const struct victim *victim, unsigned n)
 }
 
 static void
-stage_run(struct pageout *po, const struct victim *victim, unsigned n)
+stage_run(struct pageout *po, struct victim *victim, unsigned n)
 {
 	struct pageout_stage *st = &po->stage;
 	unsigned done = 0, part;
@@ -648,7 +680,7 @@ pageout_write_dirty(struct pageout *po, unsigned n, bool reserved)
 {
 	po->stage.reserved = reserved;
 	for (unsigned i = 0, len; i < n; i += len) {
-		const struct victim *v = &po->victim[i];
+		struct victim *v = &po->victim[i];
 
 		len = run_length(v, n - i);
 		if (v->dirty && v->reserved == reserved)
@@ -704,7 +736,7 @@ pageout_drop_clean(struct pageout *po, unsigned n)
 		if (po->victim[i].dirty)
 			continue;
 		run = run_of(po, &po->victim[i], len, CLEAN);
-		if (should_copy(po))
+		if (!has_words(&run) && should_copy(po))
 			copy_clean(&run);
 		count(&po->core->counters.pageout_clean, len);
 		run_finish(&run);

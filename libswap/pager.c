@@ -149,8 +149,10 @@ pager_free(void *arg)
 	charge_fini(&core->charge);
 	events_fini(&core->events);
 	if (core->state_dirfd >= 0) {
-		if (pager->handed_over)
+		if (pager->handed_over) {
 			unlinkat(core->state_dirfd, "devices", 0);
+			unlinkat(core->state_dirfd, "words", 0);
+		}
 		close(core->state_dirfd);
 	}
 	pthread_cond_destroy(&core->copies_called);
@@ -556,6 +558,20 @@ empty_devices(struct core *core, struct pageback_device device[])
 	return rc;
 }
 
+/* Orphans have no program, and their copies can read words from them. */
+static int
+empty_words(struct swap_object *object, void *arg)
+{
+	bool has;
+	int rc;
+
+	object_lock(object);
+	has = object->nwords > 0 && !object->orphan;
+	object_unlock(object);
+	rc = has ? pageback_words(arg, object) : 0;
+	return rc == -ESTALE ? 0 : rc;
+}
+
 static int
 bring_all_back(struct core *core)
 {
@@ -570,6 +586,8 @@ bring_all_back(struct core *core)
 
 	if (pb.buf != NULL && device != NULL)
 		rc = empty_devices(core, device);
+	if (rc == 0)
+		rc = objects_each(core, empty_words, &pb);
 	if (rc == 0)
 		objects_each(core, complete_needed, &pb);
 	pageio_buffer_free(pb.buf, SWAP_CLUSTER_MAX);

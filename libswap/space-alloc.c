@@ -498,11 +498,33 @@ space_alloc_reserved(struct space *s, unsigned want, unsigned *ret_n)
 	return forget_old(s, block, block != SPACE_NONE ? *ret_n : 0);
 }
 
+uint64_t
+space_word(struct space *s, uint64_t word)
+{
+	int64_t number = words_take(&s->words, word);
+
+	return number >= 0 ? (uint64_t)number : SPACE_NONE;
+}
+
+static void
+free_words(struct space *s, uint64_t block, uint64_t n)
+{
+	for (uint64_t i = block; i < block + n; i++)
+		if (words_drop(&s->words, i) < 0)
+			log_write(&s->log, SWAP_LOG_ERR,
+				  "word block %" PRIu64 " freed that was not in "
+				  "use: refused", i);
+}
+
 static void
 free_blocks(struct space *s, uint64_t block, uint64_t n, bool reserve)
 {
 	if (n == 0)
 		return;
+	if (space_is_word(block)) {
+		free_words(s, block, n);
+		return;
+	}
 	if (pthread_mutex_trylock(&s->lock) == 0) {
 		free_late(s);
 	} else if (note_late(s, block, n, reserve)) {

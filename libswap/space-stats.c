@@ -164,7 +164,7 @@ space_stats(struct space *s, struct swap_device_stats **ret, size_t *ret_n)
 size_t
 space_memory(struct space *s)
 {
-	size_t bytes = sizeof(*s) + s->table.size;
+	size_t bytes = sizeof(*s) + s->table.size + words_memory(&s->words);
 
 	space_enter(s);
 	for (unsigned i = 0; i < s->ndev; i++) {

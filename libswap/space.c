@@ -8,7 +8,8 @@
  * space-map.c.  Invariants, under the lock:
  *
  *	S1  device ranges [first, end) do not overlap, and at least one block
- *	    between two of them belongs to nobody;
+ *	    between two of them belongs to nobody, and between them and the word
+ *	    blocks [0, WORDS_MAX);
  *	S2  for each device: used + bad + free + held + being discarded = usable
  *	    blocks, where usable leaves out the label at its start;
  *	S3  avail is the sum of the free blocks of the devices in service, that
@@ -63,6 +64,12 @@ space_init(struct space *s, const struct log *log, int state_dirfd)
 		arena_destroy(&s->table);
 		return rc;
 	}
+	rc = words_init(&s->words, state_dirfd,
+			state_dirfd >= 0 ? "words" : NULL);
+	if (rc < 0) {
+		arena_destroy(&s->table);
+		return rc;
+	}
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->late_lock, NULL);
 	space_discard_init(s);
@@ -87,6 +94,7 @@ space_fini(struct space *s)
 	space_discard_fini(s);
 	for (unsigned i = 0; i < s->ndev; i++)
 		dev_free(s->dev[i]);
+	words_fini(&s->words);
 	arena_destroy(&s->table);
 	pthread_mutex_destroy(&s->late_lock);
 	pthread_mutex_destroy(&s->lock);
@@ -154,7 +162,7 @@ dev_gone(void *arg)
 static uint64_t
 find_gap(const struct space *s, uint64_t nblocks)
 {
-	uint64_t at = 0;
+	uint64_t at = SPACE_FIRST;
 	bool moved = true;
 
 	while (moved) {
@@ -517,11 +525,27 @@ dev_for_io(struct space *s, uint64_t block, uint64_t n)
 	return dev;
 }
 
+/* Word blocks: no I/O. */
+static int
+read_words(struct space *s, uint64_t block, void *buf, uint64_t n)
+{
+	char *at = buf;
+
+	if (n > WORDS_MAX - block)
+		return -ENXIO;
+	for (uint64_t i = 0; i < n; i++, at += page_bytes())
+		words_fill(at, words_get(&s->words, block + i));
+	return 0;
+}
+
 int
 space_read(struct space *s, uint64_t block, void *buf, uint64_t n)
 {
-	struct space_dev *dev = dev_for_io(s, block, n);
+	struct space_dev *dev;
 
+	if (space_is_word(block))
+		return read_words(s, block, buf, n);
+	dev = dev_for_io(s, block, n);
 	return dev != NULL ?
 	       device_read(dev->device, block - dev->first, buf, n) : -ENXIO;
 }
@@ -538,8 +562,13 @@ space_write(struct space *s, uint64_t block, const void *buf, uint64_t n)
 void
 space_start(struct space *s, struct aio *aio, struct device_io *io)
 {
-	struct space_dev *dev = dev_for_io(s, io->block, io->n);
+	struct space_dev *dev;
 
+	if (space_is_word(io->block) && !io->write) {
+		io->done(io, read_words(s, io->block, io->buf, io->n));
+		return;
+	}
+	dev = dev_for_io(s, io->block, io->n);
 	if (dev == NULL) {
 		io->done(io, -ENXIO);
 		return;

@@ -5,6 +5,12 @@
  * Blocks are numbered in one 64-bit space over all devices; between two
  * devices one block belongs to nobody, so that no I/O can cross from one to
  * the next (FreeBSD swaponsomething).
+ *
+ * The numbers below WORDS_MAX are *word blocks*: they are on no device, and
+ * hold a page of one repeated word each (words.h).  Any number of pages may
+ * have the same one, each with a reference of its own; it is read without I/O,
+ * never written, never allocated but by space_word(), and counts as no block
+ * anywhere.  Nothing is kept in a cache under its number.
  */
 #ifndef SWAP_SPACE_H
 #define SWAP_SPACE_H
@@ -19,8 +25,11 @@
 #include "events.h"
 #include "log.h"
 #include "swap.h"
+#include "words.h"
 
 #define SPACE_NONE		UINT64_MAX
+/* Numbers of devices begin here: one behind the word blocks is nobody's. */
+#define SPACE_FIRST		(UINT64_C(1) + WORDS_MAX)
 #define SPACE_DEVICES_MAX	256u
 #define SPACE_LATE_MAX		64u
 
@@ -86,6 +95,8 @@ struct space {
 	struct space_discard discard;
 	_Atomic uint64_t *slow_transfers; /* counts them; NULL: nobody does */
 	_Atomic uint64_t next_watch;	/* usec */
+
+	struct words	 words;		/* has a lock of its own, a leaf */
 
 	pthread_mutex_t	 late_lock;	/* (f) a leaf */
 	_Atomic unsigned nlate;		/* (f); read without it */
@@ -162,6 +173,24 @@ void space_unreserve(struct space *s, uint64_t n);
 uint64_t space_alloc_reserved(struct space *s, unsigned want,
 			      unsigned *ret_n);
 
+static inline bool
+space_is_word(uint64_t block)
+{
+	return block < WORDS_MAX;
+}
+
+/*
+ * The word block of a page of which every word is @word, with a reference.
+ * SPACE_NONE: there are WORDS_MAX other words.  No lock but a leaf.
+ */
+uint64_t space_word(struct space *s, uint64_t word);
+/* What a word block has, to which the caller has a reference. */
+static inline uint64_t
+space_word_of(const struct space *s, uint64_t block)
+{
+	return words_get(&s->words, block);
+}
+
 /*
  * Free blocks, all of one device, which nobody reads or writes any more.  Does
  * not wait for the lock: while somebody else has it, the range is noted down
@@ -169,7 +198,8 @@ uint64_t space_alloc_reserved(struct space *s, unsigned want,
  * free_deferred, free_completed).  Only when SPACE_LATE_MAX ranges are noted
  * down already does it wait.
  *
- * Blocks that are not in use are refused, with a message in the log.
+ * Blocks that are not in use are refused, with a message in the log.  Of @n
+ * word blocks a reference is dropped, each; nothing is set aside for them.
  */
 void space_free(struct space *s, uint64_t block, uint64_t n);
 /* Free them in the same way, and set them aside again. */
@@ -177,7 +207,10 @@ void space_free_reserved(struct space *s, uint64_t block, uint64_t n);
 /* A write or read of them failed: never use them again. */
 void space_bad(struct space *s, uint64_t block, uint64_t n);
 
-/* I/O on @n blocks of one device.  0 or a negative errno. */
+/*
+ * I/O on @n blocks of one device.  0 or a negative errno.  Word blocks, to which
+ * the caller has references, are read at once and never fail.
+ */
 int space_read(struct space *s, uint64_t block, void *buf, uint64_t n);
 int space_write(struct space *s, uint64_t block, const void *buf, uint64_t n);
 

@@ -389,25 +389,39 @@ totals_of(struct env *env)
 	return stats;
 }
 
+static int
+add_words(struct swap_object *object, void *arg)
+{
+	uint64_t *n = arg;
+
+	object_lock(object);
+	*n += object->nwords;
+	object_unlock(object);
+	return 0;
+}
+
 void
 check_blocks(struct env *env)
 {
-	uint64_t used = 0, held = 0;
+	uint64_t used = 0, held = 0, refs = 0, words = 0;
 
 	for (unsigned tries = 0; tries < 500; tries++) {
 		struct swap_stats stats = stats_of(env);
 
-		used = held = 0;
+		used = held = words = 0;
 		for (size_t i = 0; i < stats.ndevices; i++)
 			used += stats.devices[i].used_bytes;
 		for (size_t i = 0; i < stats.nobjects; i++)
 			held += stats.objects[i].block_bytes;
 		swap_stats_clear(&stats);
-		if (used == held)
+		refs = words_refs(&env->pager->core.space.words);
+		objects_each(&env->pager->core, add_words, &words);
+		if (used == held && refs == words)
 			return;
 		usleep(10000);
 	}
-	fail_msg("devices hold %" PRIu64 " bytes, maps %" PRIu64, used, held);
+	fail_msg("devices hold %" PRIu64 " bytes, maps %" PRIu64 "; words have %"
+		 PRIu64 " references, maps %" PRIu64, used, held, refs, words);
 }
 
 static int
@@ -454,6 +468,7 @@ env_free(struct env *env)
 void
 env_end(struct env *env)
 {
+	struct words *words = &env->pager->core.space.words;
 	struct swap_error error = { 0 };
 	struct swap_stats stats = { 0 };
 
@@ -462,11 +477,13 @@ env_end(struct env *env)
 	for (unsigned tries = 0; tries < 500; tries++) {
 		stats = totals_of(env);
 		if (stats.swap_used_bytes == 0 && stats.resident_bytes == 0 &&
-		    stats.charged_bytes == 0 && stats.set_aside_bytes == 0)
+		    stats.charged_bytes == 0 && stats.set_aside_bytes == 0 &&
+		    words_refs(words) == 0)
 			break;
 		usleep(10000);
 	}
 	assert_int_equal(stats.swap_used_bytes, 0);
+	assert_int_equal(words_refs(words), 0);
 	assert_int_equal(stats.resident_bytes, 0);
 	assert_int_equal(stats.wired_bytes, 0);
 	assert_int_equal(stats.set_aside_bytes, 0);
@@ -523,10 +540,26 @@ word(uint64_t id, uint64_t page, uint32_t version, uint64_t i)
 
 	if (version == 0)
 		return 0;
+	if (version & VERSION_SHARED)
+		return (version % SHARED_WORDS) * UINT64_C(0x0101010101010101);
+	if (version & VERSION_OWN)
+		i = 0;
 	x = id * UINT64_C(0x9e3779b97f4a7c15) ^
 	    page * UINT64_C(0xbf58476d1ce4e5b9) ^
 	    version * UINT64_C(0x94d049bb133111eb) ^ i;
 	return (x ^ (x >> 29)) * UINT64_C(0xff51afd7ed558ccd);
+}
+
+uint32_t
+random_version(uint64_t random, uint32_t version)
+{
+	switch (random % 6) {
+	case 0:
+		return version | VERSION_OWN;
+	case 1:
+		return version | VERSION_SHARED;
+	}
+	return version;
 }
 
 void
@@ -563,6 +596,18 @@ check_pages(const struct area *a, uint64_t page, uint64_t n, uint32_t version)
 			fail_msg("page %" PRIu64 ", version %u: %" PRIu64
 				 " words wrong", i, version, bad);
 	}
+}
+
+uint64_t
+block_of(const struct area *a, uint64_t page)
+{
+	uint64_t block;
+
+	object_lock(a->object);
+	block = swapmap_get(a->object->map, page);
+	object_unlock(a->object);
+	assert_true(block >= SPACE_FIRST);
+	return block <= SWAPMAP_BLOCK_MAX ? block - SPACE_FIRST : block;
 }
 
 bool

@@ -106,7 +106,10 @@ void must_attach(struct env *env, unsigned i, uint64_t bytes);
 struct swap_stats stats_of(struct env *env);
 /* The statistics alone, without what must be freed. */
 struct swap_stats totals_of(struct env *env);
-/* Bytes in use on devices and held by maps must be the same, once quiet. */
+/*
+ * Bytes in use on devices and held by maps must be the same, once quiet, and so
+ * must references to words.
+ */
 void check_blocks(struct env *env);
 /* As much is set aside as reserved pages have no block, once quiet (P6). */
 void check_reserved(struct env *env);
@@ -126,7 +129,15 @@ struct area area_new(struct env *env, uint64_t npages, unsigned flags);
 struct area area_copy(struct swap_object *source, uint64_t id);
 void area_end(struct area *a);
 
-/* The pattern: version 0 is zeros. */
+/*
+ * The pattern: version 0 is zeros.  With one of these bits a version is one word,
+ * repeated: the page's own, or one of SHARED_WORDS for all pages.
+ */
+#define VERSION_OWN	(1u << 31)
+#define VERSION_SHARED	(1u << 30)
+#define SHARED_WORDS	6u
+/* In one of three cases one of them, for those who do not mind. */
+uint32_t random_version(uint64_t random, uint32_t version);
 void put(uint64_t *at, uint64_t id, uint64_t page, uint32_t version);
 /* Words that are not as they were written. */
 uint64_t wrong(const uint64_t *at, uint64_t id, uint64_t page,
@@ -136,6 +147,11 @@ void write_pages(const struct area *a, uint64_t page, uint64_t n,
 void check_pages(const struct area *a, uint64_t page, uint64_t n,
 		 uint32_t version);
 
+/*
+ * The block of a page, counted from the beginning of the only device, or what
+ * the map says instead.
+ */
+uint64_t block_of(const struct area *a, uint64_t page);
 bool in_ram(const struct swap_object *object, uint64_t page);
 /* Wait until none of these is in RAM, with @other to push them out. */
 void push_out(const struct area *a, uint64_t page, uint64_t n,

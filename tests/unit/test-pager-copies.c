@@ -510,17 +510,6 @@ test_full_fails(void **state)
 	env_end(env);
 }
 
-static uint64_t
-block_of(const struct area *a, uint64_t page)
-{
-	uint64_t block;
-
-	object_lock(a->object);
-	block = swapmap_get(a->object->map, page);
-	object_unlock(a->object);
-	return block;
-}
-
 /* A block that cannot be read is lost in the copy, at the latest. */
 static void
 test_poison(void **state)

@@ -370,17 +370,6 @@ test_wired(void **state)
 	env_end(env);
 }
 
-static uint64_t
-block_of(const struct area *a, uint64_t page)
-{
-	uint64_t block;
-
-	object_lock(a->object);
-	block = swapmap_get(a->object->map, page);
-	object_unlock(a->object);
-	return block;
-}
-
 /* Blocks that cannot be read; a page that is lost already. */
 static void
 test_lost(void **state)

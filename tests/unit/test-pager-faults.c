@@ -136,9 +136,7 @@ read_errors(bool old_kernel)
 	write_pages(&a, 0, 64, 1);
 	push_out(&a, 0, 64, &other);
 	/* The block of one page of the middle. */
-	object_lock(a.object);
-	fault.read_lo = swapmap_get(a.object->map, 30);
-	object_unlock(a.object);
+	fault.read_lo = block_of(&a, 30);
 	fault.read_hi = fault.read_lo + 1;
 	check_pages(&a, 0, 30, 1);
 	assert_true(gives_bus(a.mem + 30 * WORDS, false));
@@ -1101,9 +1099,7 @@ test_read_error_ahead(void **state)
 	other = area_new(env, 1200, 0);
 	write_pages(&a, 0, 256, 1);
 	push_out(&a, 0, 256, &other);
-	object_lock(a.object);
-	fault.read_lo = swapmap_get(a.object->map, 130);
-	object_unlock(a.object);
+	fault.read_lo = block_of(&a, 130);
 	fault.read_hi = fault.read_lo + 1;
 	/* It is read ahead, which nobody need know. */
 	check_pages(&a, 0, 130, 1);

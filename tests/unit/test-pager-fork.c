@@ -127,6 +127,23 @@ do_read(struct worker *w, struct node *n, uint64_t page)
 	unlock_pages(n, page, 1);
 }
 
+/* A whole page of one word: of many, or of a few that pages share. */
+static void
+do_fill(struct worker *w, struct node *n, uint64_t page)
+{
+	uint64_t word = dice(w, 2) == 0 ? dice(w, 4) : dice(w, UINT64_MAX);
+	char *at, *shadow = n->shadow + page * PAGE;
+
+	lock_pages(n, page, 1);
+	at = at_page(w, n, page);
+	for (size_t i = 0; i < PAGE; i += sizeof(word)) {
+		memcpy(at + i, &word, sizeof(word));
+		memcpy(shadow + i, &word, sizeof(word));
+	}
+	n->changes[page]++;
+	unlock_pages(n, page, 1);
+}
+
 /* Some bytes of it: the others must stay. */
 static void
 do_write(struct worker *w, struct node *n, uint64_t page)
@@ -408,7 +425,10 @@ use(struct worker *w, struct node *n, enum op op)
 		break;
 	case OP_WRITE:
 		for (uint64_t i = 0; i < npages && i < 4; i++)
-			do_write(w, n, page + i);
+			if (dice(w, 3) == 0)
+				do_fill(w, n, page + i);
+			else
+				do_write(w, n, page + i);
 		break;
 	case OP_RELEASE:
 		do_release(w, n, page, npages);

@@ -108,7 +108,12 @@ model_check(struct model *m, const uint64_t *at, const struct stamp *stamp,
 static void
 model_put(struct model_object *o, uint64_t page, uint64_t *at)
 {
-	o->stamp[page] = (struct stamp){ o->id, page, ++o->writes[page] };
+	uint64_t random = o->id + page * 7 + ++o->writes[page];
+
+	o->stamp[page] = (struct stamp){
+		o->id, page,
+		random_version(next_random(&random), o->writes[page]),
+	};
 	put(at, o->id, page, o->stamp[page].version);
 }
 

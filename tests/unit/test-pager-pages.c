@@ -238,9 +238,7 @@ test_get_error(void **state)
 	write_pages(&a, 0, 64, 1);
 	push_out(&a, 0, 64, &other);
 	assert_int_equal(swap_region_release(other.region, 0, 600 * PAGE), 0);
-	object_lock(a.object);
-	block = swapmap_get(a.object->map, 20);
-	object_unlock(a.object);
+	block = block_of(&a, 20);
 	fault.read_lo = block;
 	fault.read_hi = block + 1;
 	assert_int_equal(get(&a, 0, 64, 20, 0, states), -EIO);
@@ -257,9 +255,7 @@ test_get_error(void **state)
 	check_pages(&a, 0, 64, 1);
 	/* A page that a program has met is lost for good. */
 	push_out(&a, 0, 64, &other);
-	object_lock(a.object);
-	fault.read_lo = swapmap_get(a.object->map, 33);
-	object_unlock(a.object);
+	fault.read_lo = block_of(&a, 33);
 	fault.read_hi = fault.read_lo + 1;
 	assert_true(gives_bus(a.mem + 33 * WORDS, false));
 	/* Who told it owns the page for a moment. */
@@ -416,17 +412,6 @@ test_flush_free(void **state)
 }
 
 /* ---------------------------------------------------------------- haspage */
-
-static uint64_t
-block_of(const struct area *a, uint64_t page)
-{
-	uint64_t block;
-
-	object_lock(a->object);
-	block = swapmap_get(a->object->map, page);
-	object_unlock(a->object);
-	return block;
-}
 
 static void
 test_haspage(void **state)

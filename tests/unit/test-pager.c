@@ -83,8 +83,8 @@ test_devices(void **state)
 	dev = stats.devices;
 	/* A block between the two is nobody's, besides those of the label. */
 	assert_int_equal(dev[0].priority, 5);
-	assert_int_equal(dev[1].first_block, 0);
-	assert_int_equal(dev[0].first_block, 3 * MIB / PAGE + 1);
+	assert_int_equal(dev[1].first_block, SPACE_FIRST);
+	assert_int_equal(dev[0].first_block, SPACE_FIRST + 3 * MIB / PAGE + 1);
 	assert_int_equal(dev[0].size_bytes, 2 * MIB - 8192);
 	/* All went to the high one; in clusters. */
 	assert_int_equal(dev[1].used_bytes, 0);

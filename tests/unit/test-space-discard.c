@@ -504,8 +504,9 @@ test_one_that_cannot(void **state)
 	/* And one that fails later: what it holds becomes free. */
 	hook.cannot = false;
 	attach_blocks(f, "b", BLOCKS);
-	while ((block = take(f, 64)) < BLOCKS + LABEL)
-		;
+	do
+		block = take(f, 64);
+	while (block < SPACE_FIRST + BLOCKS + LABEL);
 	space_free(&f->s, block, 64);
 	hook.cannot = true;
 	wait_until_nothing_is_held(f);
@@ -530,10 +531,10 @@ struct piece {
 static void
 stamp_piece(struct worker *w, struct piece *piece, char *buf)
 {
-	uint64_t label_first = piece->block;
+	uint64_t first = piece->block - SPACE_FIRST;
 
 	for (unsigned i = 0; i < piece->n; i++) {
-		hook.owned[label_first + i] = 1;
+		hook.owned[first + i] = 1;
 		for (size_t k = 0; k < page_bytes(); k += sizeof(uint32_t))
 			memcpy(buf + i * page_bytes() + k, &piece->stamp,
 			       sizeof(uint32_t));
@@ -555,7 +556,7 @@ check_piece(struct worker *w, const struct piece *piece, char *buf)
 			w->bad++;
 	}
 	for (unsigned i = 0; i < piece->n; i++)
-		hook.owned[piece->block + i] = 0;
+		hook.owned[piece->block - SPACE_FIRST + i] = 0;
 }
 
 static void *

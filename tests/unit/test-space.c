@@ -33,6 +33,7 @@
 #include "util.h"
 
 #define LABEL	(DEVICE_LABEL_BYTES / page_bytes())
+#define FIRST	(SPACE_FIRST + LABEL)	/* block of the only device */
 #define PLENTY	(UINT64_C(1) << 40)
 
 /* ---------------------------------------------------------------- fixture */
@@ -334,7 +335,7 @@ test_addresses(void **state)
 	space_close_finish(&f->s, close_begin(f, "a"));
 	attach(f, "c", 10, 0);
 	c = dev_named(f, "c");
-	assert_int_equal(space_dev_first(c), 0);
+	assert_int_equal(space_dev_first(c), SPACE_FIRST);
 	attach(f, "d", 11, 0);
 	assert_true(space_dev_first(dev_named(f, "d")) > space_dev_end(b));
 	munmap(buf, 4 * page_bytes());
@@ -408,10 +409,10 @@ test_label_and_nonsense(void **state)
 
 	attach(f, "a", 10, 0);
 	block = take(f, 10);
-	assert_int_equal(block, LABEL);
+	assert_int_equal(block, FIRST);
 	assert_full(f);
-	space_free(&f->s, 0, LABEL);		/* the label */
-	space_free(&f->s, 1000, 1);		/* nobody's */
+	space_free(&f->s, SPACE_FIRST, LABEL);	/* the label */
+	space_free(&f->s, FIRST + 1000, 1);	/* nobody's */
 	space_free(&f->s, block + 5, 6);	/* beyond the end */
 	space_free(&f->s, block, 0);
 	assert_int_equal(logged(f, "not in use"), 3);
@@ -421,6 +422,76 @@ test_label_and_nonsense(void **state)
 	assert_int_equal(logged(f, "not in use"), 4);
 	assert_int_equal(totals(f).used, 0);
 	assert_int_equal(totals(f).avail, 10);
+}
+
+/* ------------------------------------------------------------ word blocks */
+
+static atomic_uint nread;
+
+static void
+count_done(struct device_io *io, int rc)
+{
+	(void)io;
+	assert_int_equal(rc, 0);
+	nread++;
+}
+
+/* Numbers that are on no device: read at once, shared, and never counted. */
+static void
+test_words(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = page_bytes() / sizeof(uint64_t);
+	uint64_t *buf = aligned_alloc(page_bytes(), 2 * page_bytes());
+	struct device_io io = { .n = 2, .buf = buf, .done = count_done };
+	uint64_t a, b;
+
+	assert_non_null(buf);
+	nread = 0;
+	/* There need not be a device. */
+	a = space_word(&f->s, 1111);
+	b = space_word(&f->s, UINT64_MAX);
+	assert_true(space_is_word(a) && space_is_word(b) && a != b);
+	assert_int_equal(space_word(&f->s, 1111), a);
+	attach(f, "a", 10, 0);
+	assert_false(space_is_word(take(f, 10)));
+	assert_full(f);
+	memset(buf, 1, 2 * page_bytes());
+	assert_int_equal(space_read(&f->s, b, buf, 1), 0);
+	assert_int_equal(space_read(&f->s, a, buf + n, 1), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_true(buf[i] == UINT64_MAX && buf[n + i] == 1111);
+	/* Consecutive ones in one go. */
+	assert_int_equal(b, a + 1);
+	io.block = a;
+	space_start(&f->s, NULL, &io);
+	assert_int_equal(nread, 1);
+	for (size_t i = 0; i < n; i++)
+		assert_true(buf[i] == 1111 && buf[n + i] == UINT64_MAX);
+	/* Not beyond them, and never written. */
+	assert_int_equal(space_read(&f->s, WORDS_MAX - 1, buf, 2), -ENXIO);
+	assert_int_equal(space_read(&f->s, WORDS_MAX, buf, 1), -ENXIO);
+	assert_int_equal(space_write(&f->s, a, buf, 1), -ENXIO);
+	assert_false(space_is_leaving(&f->s, a));
+	assert_false(space_is_gone(&f->s, a));
+	/* Each reference is dropped by itself; nothing is set aside. */
+	assert_int_equal(totals(f).used, 10);
+	space_free(&f->s, a, 2);
+	assert_int_equal(words_count(&f->s.words), 1);
+	space_free_reserved(&f->s, a, 1);
+	assert_int_equal(words_count(&f->s.words), 0);
+	assert_int_equal(totals(f).reserved, 0);
+	assert_int_equal(totals(f).free_completed, 0);
+	assert_int_equal(logged(f, "not in use"), 0);
+	space_free(&f->s, a, 1);
+	assert_int_equal(logged(f, "not in use"), 1);
+	/* No more than there is room for. */
+	for (uint64_t i = 0; i < WORDS_MAX; i++)
+		assert_true(space_is_word(space_word(&f->s, i)));
+	assert_true(space_word(&f->s, WORDS_MAX) == SPACE_NONE);
+	space_free(&f->s, 0, WORDS_MAX);
+	assert_int_equal(words_count(&f->s.words), 0);
+	free(buf);
 }
 
 /* -------------------------------------------------------------- set aside */
@@ -665,7 +736,7 @@ test_late_is_seen(void **state)
 		case 4:
 			assert_int_equal(space_reserve(&f->s, 1), 0);
 			space_alloc_reserved(&f->s, 1, &n);
-			space_free(&f->s, LABEL, 1);
+			space_free(&f->s, FIRST, 1);
 			break;
 		default:
 			close_begin(f, "a");
@@ -691,7 +762,7 @@ test_late_by_holder(void **state)
 	assert_full(f);
 	before = f->refilled;
 	space_enter(&f->s);
-	space_free(&f->s, LABEL, 64);
+	space_free(&f->s, FIRST, 64);
 	assert_int_equal(noted(f), 1);
 	assert_int_equal(f->refilled, before);
 	space_leave(&f->s);
@@ -731,7 +802,7 @@ test_late_refused(void **state)
 	pthread_mutex_lock(&f->s.lock);
 	space_free(&f->s, block, 10);
 	space_free(&f->s, block + 9, 2);
-	space_free_reserved(&f->s, 5000, 2);
+	space_free_reserved(&f->s, FIRST + 5000, 2);
 	space_free(&f->s, block + 10, 10);
 	pthread_mutex_unlock(&f->s.lock);
 	t = totals(f);
@@ -847,9 +918,9 @@ test_water(void **state)
 	assert_true(totals(f).almost_full);
 	assert_int_equal(totals(f).almost_full_events, 1);
 	assert_int_equal(logged(f, "almost full"), 1);
-	space_free(&f->s, LABEL, 95);		/* 125 are free */
+	space_free(&f->s, FIRST, 95);		/* 125 are free */
 	assert_true(totals(f).almost_full);
-	space_free(&f->s, LABEL + 95, 1);
+	space_free(&f->s, FIRST + 95, 1);
 	assert_false(totals(f).almost_full);
 	assert_int_equal(logged(f, "no longer almost full"), 1);
 	assert_int_equal(totals(f).full_events, 0);
@@ -863,11 +934,11 @@ test_water(void **state)
 	assert_int_equal(totals(f).almost_full_events, 2);
 	assert_int_equal(logged(f, "out of swap space"), 1);
 	assert_int_equal(space_room(&f->s), 0);
-	space_free(&f->s, LABEL, 30);
+	space_free(&f->s, FIRST, 30);
 	assert_true(space_is_full(&f->s));
 	assert_int_equal(space_room(&f->s), 30);
 	assert_int_equal(f->refilled, first);
-	space_free(&f->s, LABEL + 30, 1);
+	space_free(&f->s, FIRST + 30, 1);
 	assert_false(space_is_full(&f->s));
 	assert_true(space_is_tight(&f->s));
 	assert_true(space_room(&f->s) == UINT64_MAX);
@@ -905,7 +976,7 @@ test_set_water(void **state)
 	/* One mark alone: the other one follows the size, up to it. */
 	assert_int_equal(space_set_water(&f->s, 200, 0), 0);
 	assert_true(space_is_tight(&f->s));
-	space_free(&f->s, LABEL, 2);		/* 201 */
+	space_free(&f->s, FIRST, 2);		/* 201 */
 	assert_false(space_is_tight(&f->s));
 	assert_int_equal(space_set_water(&f->s, 0, 5), 0);
 	take_pieces(f, 196);			/* 5 */
@@ -916,7 +987,7 @@ test_set_water(void **state)
 	assert_int_equal(space_set_water(&f->s, PLENTY, PLENTY), 0);
 	take_pieces(f, 4);
 	assert_full(f);
-	space_free(&f->s, LABEL + 10, 31);
+	space_free(&f->s, FIRST + 10, 31);
 	assert_false(space_is_full(&f->s));
 	assert_true(space_is_tight(&f->s));
 }
@@ -1134,7 +1205,7 @@ test_map_windows(void **state)
 
 	hook.look_large = n;
 	attach(f, "a", 50, 0);
-	fragment(f, LABEL, n - LABEL, 400, 5);
+	fragment(f, FIRST, n - LABEL, 400, 5);
 	hook.f = f;
 	check_map(f, "a", 0, 32);
 	assert_int_equal(hook.nwindows, 4);
@@ -1808,14 +1879,15 @@ crowd_take(struct crowd *c, struct holding *h, unsigned i, bool reserved,
 	if (reserved)
 		h->set_aside -= h->n[i];
 	for (unsigned k = 0; k < h->n[i]; k++)
-		assert_int_equal(atomic_exchange(&c->owner[block + k], 1), 0);
+		assert_int_equal(atomic_exchange(&c->owner[block - SPACE_FIRST + k], 1), 0);
 }
 
 static void
 crowd_give(struct crowd *c, struct holding *h, unsigned i, bool reserve)
 {
 	for (unsigned k = 0; k < h->n[i]; k++)
-		assert_int_equal(atomic_exchange(&c->owner[h->block[i] + k],
+		assert_int_equal(atomic_exchange(&c->owner[h->block[i] - SPACE_FIRST +
+							  k],
 						 0), 1);
 	if (reserve) {
 		space_free_reserved(&c->f->s, h->block[i], h->n[i]);
@@ -1960,6 +2032,7 @@ main(void)
 		TEST(test_priorities),
 		TEST(test_longest),
 		TEST(test_label_and_nonsense),
+		TEST(test_words),
 		TEST(test_reserve),
 		TEST(test_reserve_again),
 		TEST(test_reserve_and_close),
