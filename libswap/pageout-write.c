@@ -599,15 +599,17 @@ kind_of(struct pageout *po, struct victim *victim, const char *page)
 	return victim->block != SPACE_NONE ? FILLED : WRITTEN;
 }
 
-/* Pages of one kind that need none go now. */
+/* @n pages of one kind that need none go now. */
 static void
 stage_fill(struct pageout *po, const struct victim *victim, unsigned n,
 	   enum kind kind)
 {
-	struct run run = run_of(po, victim, n, kind);
+	struct run run;
 
-	if (n > 0)
-		run_finish(&run);
+	if (n == 0)
+		return;
+	run = run_of(po, victim, n, kind);
+	run_finish(&run);
 }
 
 /*

@@ -81,7 +81,8 @@ struct swap_pager;
 /*
  * With this flag a program that needs a new page while RAM and swap space are
  * both full gets SIGBUS; without it, it waits until there is space again.  The
- * page gives SIGBUS from then on, until it is released.
+ * page gives SIGBUS from then on, until it is released.  A page of one repeated
+ * word that has been paged out has no block, and counts as new here.
  */
 #define SWAP_PAGER_FULL_FAILS	(1u << 0)
 /* Plain threads for I/O, even where the kernel has io_uring. */
@@ -278,7 +279,8 @@ struct swap_object;
 /*
  * It is known of every page whether a program has touched it: needed for the
  * destination of swap_object_copy().  Others get new pages ahead of a program
- * that writes in order, and forget that pages of zeros were ever written.
+ * that writes in order, and forget that pages of zeros were ever written; in
+ * neither do pages of one repeated word need a block.
  */
 #define SWAP_OBJECT_EXACT	(1u << 1)
 
@@ -370,7 +372,8 @@ int swap_object_unreserve(struct swap_object *object, uint64_t offset,
 /*
  * Is there a block that holds a page, and for how many bytes before and behind
  * it do consecutive pages have consecutive blocks (FreeBSD
- * swap_pager_haspage)?  1 or 0; -EINVAL beyond the object.  @ret_before and
+ * swap_pager_haspage)?  A page that is known to be one repeated word counts as
+ * one that has, without neighbours.  1 or 0; -EINVAL beyond the object.  @ret_before and
  * @ret_after, the page itself not included, may be NULL.
  */
 int swap_object_haspage(struct swap_object *object, uint64_t offset,
@@ -689,8 +692,10 @@ struct swap_object_stats {
 	uint32_t	writers;	/* of these, writable */
 	uint64_t	size_bytes;
 	uint64_t	resident_bytes;
-	uint64_t	swapped_bytes;	/* pages whose only copy is a block */
-	uint64_t	block_bytes;	/* blocks held, clean copies included */
+	uint64_t	swapped_bytes;	/* pages whose only copy is a block, or
+					   that are known to be one word */
+	uint64_t	block_bytes;	/* blocks held, clean copies included;
+					   pages of one word have none */
 	uint64_t	wired_bytes;
 	uint64_t	poisoned_bytes;
 	uint64_t	reserved_bytes;	/* see swap_object_reserve() */
@@ -730,7 +735,7 @@ struct swap_counters {
 	uint64_t	faults_write;		/* first write to a page */
 	uint64_t	faults_busy;		/* page was being paged */
 	uint64_t	faults_starved;		/* no page was free */
-	uint64_t	pageins;		/* operations */
+	uint64_t	pageins;		/* operations: I/O alone */
 	uint64_t	pagein_pages;
 	uint64_t	pageouts;		/* operations */
 	uint64_t	pageout_pages;
@@ -752,7 +757,9 @@ struct swap_counters {
 						   pager still had a copy */
 	uint64_t	refaults;		/* came back soon after page-out */
 	uint64_t	pageout_fill;		/* one repeated word: no block */
-	uint64_t	pagein_fill;		/* the same, brought back */
+	uint64_t	pagein_fill;		/* the same, brought back without
+						   I/O; not zeros, which come
+						   back as new pages */
 	uint64_t	limit_waits;		/* faults held by a RAM limit */
 	uint64_t	async_waits;		/* page-out held by swap_async_max */
 	uint64_t	slow_transfers;		/* took over 20 s */

@@ -90,6 +90,42 @@ if len(sys.argv) > 1:
 
 less_than_16m_used() { [ "$(number swap_used_bytes)" -lt 16777216 ]; }
 
+# Four times the RAM and the swap space together.
+@test "memory full of one byte takes no swap space, and is what it was" {
+	start_swapd --ram 8M --on "$(make_swapfile 16M)"
+	mkfifo "$SWK_TMP/in"
+	swaprun -p t -- python3 -c '
+n = 96 << 20
+data = bytearray(b"\xa5") * n
+print("filled", flush=True)
+input()
+view = memoryview(data)
+chunk = b"\xa5" * (1 << 20)
+print(all(view[i:i + len(chunk)] == chunk for i in range(0, n, len(chunk))),
+    flush=True)
+view[n // 2:n // 2 + 3] = b"abc"
+print(data.count(0xa5) == n - 3, data.find(b"abc") == n // 2, flush=True)
+' <"$SWK_TMP/in" >"$SWK_TMP/out" 3>&- &
+	pid=$!
+	register_pid $pid
+	exec {fd}>"$SWK_TMP/in"
+	wait_until 60 grep -q filled "$SWK_TMP/out"
+	[ "$(number swapped_bytes)" -gt $((80 << 20)) ]
+	[ "$(number pageout_fill)" -gt 20000 ]
+	hardly_any_used
+	echo >&"$fd"
+	wait "$pid"
+	run cat "$SWK_TMP/out"
+	assert_line -n 1 True
+	assert_line -n 2 "True True"
+	[ "$(number pagein_fill)" -gt 40000 ]
+	[ "$(number pagein_pages)" -lt 2000 ]
+	stop_swapd
+}
+
+# The interpreter has pages of its own that may be out.
+hardly_any_used() { [ "$(number swap_used_bytes)" -lt $((12 << 20)) ]; }
+
 @test "sqlite3 in memory" {
 	start_swapd --ram 8M --on "$(make_swapfile 256M)"
 	cat >"$SWK_TMP/sql" <<-END
