@@ -3,11 +3,13 @@
  * Faults on swapped pages.
  *
  * A page comes from the cache where that has a copy of its block, else from its
- * device.  One that has a word block (space.h) is made where it stands, and comes
- * in clean however full space is: giving that block up would help nobody, and
- * a clean page can go again.  Reads go on by themselves, many at a time, while their thread answers
+ * device.  Reads go on by themselves, many at a time, while their thread answers
  * other faults; each has a struct pagein and, as a buffer, frames of the cache.
  * Its pages are busy meanwhile.
+ *
+ * A page that has a word block (space.h) comes as if the cache had it: a frame is
+ * filled with the word.  It comes in clean, however full space is: its block is
+ * of no use to others, and a clean page can always go again.
  *
  * How much is decided by readahead.c, from where the faults come.  A window is
  * put in as a whole, by one call for each run of pages; the window after it is
@@ -93,7 +95,8 @@ take_pages(struct swap_object *object, uint64_t want)
 	 * share of it.  This page's own block becomes free when it comes in,
 	 * which lets one page out: programs that fit in RAM and swap together
 	 * always go on.  With maps that may not grow it is the same: this page
-	 * at least can go out again.
+	 * at least can go out again.  So can one with a word block, which
+	 * has none to give, but comes in clean.
 	 */
 	if ((fault_is_full(core) || object_block_room(object) == 0) &&
 	    object_take_ram_extra(object, core->cluster))
@@ -339,6 +342,7 @@ take_words(struct fault *f, uint64_t page, uint64_t n, struct piece *piece)
 	return true;
 }
 
+/* Nothing, unless these have word blocks.  Their pages are owned. */
 static void
 fill_words(const struct piece *piece)
 {

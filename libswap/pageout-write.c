@@ -7,9 +7,9 @@
  * fit into one write lie there behind one another, in the order of objects and
  * pages.  Pages of zeros are left out: they need no block.  So are others of one
  * repeated word, as long as the table of words has room: theirs is a word block
- * (space.h).  A full stage is
- * written to fresh blocks (FreeBSD putpages reallocates on the fly), in as few
- * pieces as space gives, and the next one is filled while that goes on.
+ * (space.h).  A full stage is written to fresh blocks (FreeBSD putpages
+ * reallocates on the fly), in as few pieces as space gives, and the next one is
+ * filled while that goes on.
  *
  * When a write has ended, for each run of its pages: the blocks are entered into
  * the map, the pages are punched out of the memfd, their frames are kept as
