@@ -629,6 +629,53 @@ test_fork(void **state)
 	env_end(env);
 }
 
+/* As push_out(), with nothing that would need frames of the cache. */
+static void
+push_quietly(const struct area *a, const struct area *other)
+{
+	uint64_t nin = 1;
+
+	for (uint32_t tries = 0; tries < 100 && nin > 0; tries++) {
+		swap_object_flush(a->object, 0, a->npages * PAGE,
+				  SWAP_FLUSH_DEACTIVATE, NULL);
+		write_pages(other, 0, other->npages, SHARED(1 + tries % 5));
+		nin = 0;
+		for (uint64_t i = 0; i < a->npages; i++)
+			nin += in_ram(a->object, i);
+	}
+	assert_int_equal(nin, 0);
+}
+
+/* A number that gets another word: nothing is left of the first one. */
+static void
+test_reuse(void **state)
+{
+	struct env *env = env_new(4 * MIB, 0);
+	struct area a, b, other;
+
+	(void)state;
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 40, 0);
+	other = area_new(env, 1500, 0);
+	for (uint32_t round = 1; round < 6; round++) {
+		write_pages(&a, 0, 40, OWN(round));
+		push_quietly(&a, &other);
+		/* A copy asks the cache first. */
+		b = area_copy(a.object, a.id);
+		check_pages(&b, 0, 40, OWN(round));
+		area_end(&b);
+		/* Clean, and out again. */
+		check_pages(&a, 0, 40, OWN(round));
+		push_quietly(&a, &other);
+		assert_int_equal(nwords(&a), 40);
+	}
+	assert_true(count_words(env) <= 45);
+	check_blocks(env);
+	area_end(&a);
+	area_end(&other);
+	env_end(env);
+}
+
 /* ---------------------------------------------------------- detach and end */
 
 /* They are on no device, so they stay where they are. */
@@ -801,6 +848,7 @@ main(void)
 		TEST(full),
 		TEST(full_fails),
 		TEST(fork),
+		TEST(reuse),
 		TEST(detach),
 		TEST(gone),
 		TEST(close),
