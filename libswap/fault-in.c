@@ -7,9 +7,9 @@
  * other faults; each has a struct pagein and, as a buffer, frames of the cache.
  * Its pages are busy meanwhile.
  *
- * A page that has a word block (space.h) comes as if the cache had it: a frame is
- * filled with the word.  It comes in clean, however full space is: its block is
- * of no use to others, and a clean page can always go again.
+ * A page that has a word block (space.h) comes as if the cache had it: a frame
+ * is filled with the word.  It comes in clean, however full space is: its block
+ * is of no use to others, and a clean page can always go again.
  *
  * How much is decided by readahead.c, from where the faults come.  A window is
  * put in as a whole, by one call for each run of pages; the window after it is
@@ -310,8 +310,8 @@ may_come(const struct fault *f, uint64_t page)
 
 /*
  * Pages from @page on, up to @n of them, that have word blocks and could come
- * in: own them, and write the word to the beginning of a frame for each, which is
- * filled with it by fill_words().  Object locked.
+ * in: own them, and write the word to the beginning of a frame for each, which
+ * is filled with it by fill_words().  Object locked.
  */
 static bool
 take_words(struct fault *f, uint64_t page, uint64_t n, struct piece *piece)

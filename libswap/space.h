@@ -208,8 +208,8 @@ void space_free_reserved(struct space *s, uint64_t block, uint64_t n);
 void space_bad(struct space *s, uint64_t block, uint64_t n);
 
 /*
- * I/O on @n blocks of one device.  0 or a negative errno.  Word blocks, to which
- * the caller has references, are read at once and never fail.
+ * I/O on @n blocks of one device.  0 or a negative errno.  Word blocks, to
+ * which the caller has references, are read at once and never fail.
  */
 int space_read(struct space *s, uint64_t block, void *buf, uint64_t n);
 int space_write(struct space *s, uint64_t block, const void *buf, uint64_t n);

@@ -373,8 +373,8 @@ int swap_object_unreserve(struct swap_object *object, uint64_t offset,
  * Is there a block that holds a page, and for how many bytes before and behind
  * it do consecutive pages have consecutive blocks (FreeBSD
  * swap_pager_haspage)?  A page that is known to be one repeated word counts as
- * one that has, without neighbours.  1 or 0; -EINVAL beyond the object.  @ret_before and
- * @ret_after, the page itself not included, may be NULL.
+ * one that has, without neighbours.  1 or 0; -EINVAL beyond the object.
+ * @ret_before and @ret_after, the page itself not included, may be NULL.
  */
 int swap_object_haspage(struct swap_object *object, uint64_t offset,
 			uint64_t *ret_before, uint64_t *ret_after);

@@ -11,15 +11,17 @@
  *	X2  A word's place is written before its number is given out, and left
  *	    alone while the number has a reference.  So who has one reads it
  *	    without the lock.
- *	X3  The file has the words alone.  References are those of the swap maps,
- *	    and a successor that reads these can count them: so a number that a
- *	    map has names the right word, whenever the process dies, since the
- *	    reference is taken before it is entered and dropped after.
+ *	X3  The file has the words alone.  References are those of the swap
+ *	    maps, and a successor that reads these can count them.  A number
+ *	    that a map has names the right word, whenever the process dies,
+ *	    since its reference is taken before it is entered and dropped after.
  *
  * Buckets are by a multiplication with a number that is not known outside, so
  * that nobody makes the chains long on purpose.
  *
- * Costs: 32 KiB in the arena, 80 KiB beside; a lock held for a few instructions.
+ * Costs: 32 KiB in the arena, 80 KiB beside; a lock held for a few
+ * instructions.
+ *
  * Limits: WORDS_MAX words; who finds the table full does without.
  */
 #include "words.h"

@@ -3,8 +3,8 @@
  * words.h - what pages of one repeated word need instead of a block (floor 1)
  *
  * A table of distinct 64-bit words.  Who has a page that is nothing but one of
- * them keeps the word's number in the place of a block: it is a copy of the page,
- * however many pages have it.
+ * them keeps the word's number in the place of a block: it is a copy of the
+ * page, however many pages have it.
  */
 #ifndef SWAP_WORDS_H
 #define SWAP_WORDS_H

@@ -130,8 +130,8 @@ struct area area_copy(struct swap_object *source, uint64_t id);
 void area_end(struct area *a);
 
 /*
- * The pattern: version 0 is zeros.  With one of these bits a version is one word,
- * repeated: the page's own, or one of SHARED_WORDS for all pages.
+ * The pattern: version 0 is zeros.  With one of these bits a version is one
+ * word, repeated: the page's own, or one of SHARED_WORDS for all pages.
  */
 #define VERSION_OWN	(1u << 31)
 #define VERSION_SHARED	(1u << 30)

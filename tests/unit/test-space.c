@@ -1856,6 +1856,12 @@ struct holding {
 	uint64_t	set_aside;
 };
 
+static _Atomic uint8_t *
+owner_of(struct crowd *c, uint64_t block)
+{
+	return &c->owner[block - SPACE_FIRST];
+}
+
 static void
 crowd_take(struct crowd *c, struct holding *h, unsigned i, bool reserved,
 	   uint64_t r)
@@ -1879,15 +1885,15 @@ crowd_take(struct crowd *c, struct holding *h, unsigned i, bool reserved,
 	if (reserved)
 		h->set_aside -= h->n[i];
 	for (unsigned k = 0; k < h->n[i]; k++)
-		assert_int_equal(atomic_exchange(&c->owner[block - SPACE_FIRST + k], 1), 0);
+		assert_int_equal(atomic_exchange(owner_of(c, block + k), 1),
+				 0);
 }
 
 static void
 crowd_give(struct crowd *c, struct holding *h, unsigned i, bool reserve)
 {
 	for (unsigned k = 0; k < h->n[i]; k++)
-		assert_int_equal(atomic_exchange(&c->owner[h->block[i] - SPACE_FIRST +
-							  k],
+		assert_int_equal(atomic_exchange(owner_of(c, h->block[i] + k),
 						 0), 1);
 	if (reserve) {
 		space_free_reserved(&c->f->s, h->block[i], h->n[i]);
