@@ -72,6 +72,7 @@ struct fault_thread {
 
 	/* See fault-pool.c. */
 	bool		 solo;		/* takes all faults, just now */
+	bool		 idle;		/* SCHED_IDLE, unless `unbound' */
 	unsigned	 nwakes;
 	struct fault_wake wake[WAKES_MAX];
 	_Atomic unsigned idle_turn;	/* odd: may be SCHED_IDLE */
