@@ -33,6 +33,9 @@
  *	    becomes normal.
  *	H4  When faults stop so do the watcher and its looks, after making the
  *	    solo thread free of its core.
+ *	H5  Page-out keeps off the core of the solo thread.  The scheduler takes
+ *	    that core for an idle one, and page-out would take it from faults for
+ *	    milliseconds.
  *
  * Userfaultfds are watched by edges (region.h).  Who hears of one reads it until
  * it is empty, or has it watched anew: `key' names it.
@@ -123,6 +126,21 @@ become_normal(struct fault_thread *t)
 	atomic_fetch_add(&t->idle_turn, 1);
 }
 
+/*
+ * To one core, or -1: to all.  Page-out is to stay away from it (H5); one that
+ * has ended does not mind.
+ */
+static int
+bind_to(struct fault_thread *t, int cpu)
+{
+	const struct follow *follow = &t->pool->follow;
+	pid_t pageout = atomic_load(&t->core->pageout_tid);
+
+	if (pageout != 0)
+		(void)follow_avoid(follow, pageout, cpu);
+	return follow_bind(follow, t->tid, cpu);
+}
+
 /* The solo thread is none any more, nor any other before that time. */
 static void
 let_crowd_in(struct fault_pool *pool, struct fault_thread *solo,
@@ -144,7 +162,7 @@ leave_solo(struct fault_thread *t, uint64_t until)
 	become_normal(t);
 	let_crowd_in(t->pool, t, until);
 	if (t->cpu >= 0 || atomic_load(&t->unbound))
-		(void)follow_bind(&t->pool->follow, 0, -1);
+		(void)bind_to(t, -1);
 	t->cpu = -1;
 }
 
@@ -159,7 +177,6 @@ fault_crowd(struct fault_thread *t)
 static void
 go_along(struct fault_thread *t, pid_t tid)
 {
-	struct fault_pool *pool = t->pool;
 	int cpu;
 
 	if (atomic_load(&t->unbound)) {
@@ -175,7 +192,7 @@ go_along(struct fault_thread *t, pid_t tid)
 	cpu = follow_cpu_of(tid, &t->stat_fd, &t->stat_tid);
 	if (cpu == t->cpu && cpu >= 0)
 		return;
-	if (cpu >= 0 && follow_bind(&pool->follow, 0, cpu) == 0)
+	if (cpu >= 0 && bind_to(t, cpu) == 0)
 		t->cpu = cpu;
 	else
 		leave_solo(t, now_nsec() + HOLD_MAX);
@@ -273,7 +290,7 @@ rescue(struct fault_pool *pool, struct fault_thread *t)
 	uint64_t now = now_nsec();
 
 	(void)follow_set_idle(&pool->follow, t->tid, false);
-	(void)follow_bind(&pool->follow, t->tid, -1);
+	(void)bind_to(t, -1);
 	atomic_store(&t->unbound, true);
 	if (!is_waited_for(t))
 		return;
@@ -290,7 +307,7 @@ static void
 rest(struct fault_pool *pool, struct fault_thread *t)
 {
 	if (t != NULL) {
-		(void)follow_bind(&pool->follow, t->tid, -1);
+		(void)bind_to(t, -1);
 		atomic_store(&t->unbound, true);
 	}
 	atomic_store(&pool->watching, false);
@@ -597,6 +614,7 @@ fault_main(void *arg)
 	bool woke = false;
 
 	t->tid = (pid_t)syscall(SYS_gettid);
+	follow_keep_io_priority();
 	while (!atomic_load(&pool->stop)) {
 		unsigned n;
 
@@ -604,11 +622,12 @@ fault_main(void *arg)
 		n = fault_reap(t);
 		/*
 		 * Who was woken on this core has had its turn, and there is a
-		 * fault by now; else it is on another (`misses').
+		 * fault by now; else it is on another (`misses').  Who is to be
+		 * woken first.
 		 */
-		if (t->key == 0)
-			next_region(t, n > 0 || t->inflight > 0 || woke ||
-				       t->nwakes > 0 ? 0 : -1);
+		if (t->key == 0 && t->nwakes == 0)
+			next_region(t, n > 0 || t->inflight > 0 || woke ? 0 :
+				    -1);
 		if (t->key != 0)
 			n += serve(t);
 		aio_submit(t->aio);
@@ -668,8 +687,6 @@ start_one(struct fault_pool *pool, struct fault_thread *t)
 	t->pagein = calloc(PAGEINS_MAX, sizeof(*t->pagein));
 	rc = t->spare == NULL || t->pagein == NULL ? -ENOMEM :
 	     aio_create(true, AIO_DEPTH, &t->aio);
-	if (rc == 0)
-		atomic_store(&t->core->io_kind, aio_kind(t->aio));
 	for (unsigned i = 0; rc == 0 && i < PAGEINS_MAX; i++) {
 		t->pagein[i].next = t->free;
 		t->free = &t->pagein[i];
