@@ -81,6 +81,7 @@ struct fault_thread {
 					   none */
 	_Atomic bool	 unbound;	/* by the watcher */
 	int		 cpu;		/* bound to it; -1: not */
+	int		 away;		/* the program was there, last time */
 	int		 stat_fd;	/* of stat_tid */
 	pid_t		 stat_tid;
 	unsigned	 until_look;	/* faults before the core is looked up */

@@ -190,8 +190,17 @@ go_along(struct fault_thread *t, pid_t tid)
 	t->until_look = LOOK_EVERY;
 	t->misses = 0;
 	cpu = follow_cpu_of(tid, &t->stat_fd, &t->stat_tid);
-	if (cpu == t->cpu && cpu >= 0)
+	if (cpu == t->cpu && cpu >= 0) {
+		t->away = -1;
 		return;
+	}
+	/* Where page-out has that core the program comes back by itself. */
+	if (t->cpu >= 0 && cpu >= 0 && cpu != t->away) {
+		t->away = cpu;
+		t->until_look = 1;
+		return;
+	}
+	t->away = -1;
 	if (cpu >= 0 && bind_to(t, cpu) == 0)
 		t->cpu = cpu;
 	else
@@ -682,7 +691,7 @@ start_one(struct fault_pool *pool, struct fault_thread *t)
 
 	t->pool = pool;
 	t->core = pool->core;
-	t->cpu = t->stat_fd = -1;
+	t->cpu = t->away = t->stat_fd = -1;
 	t->spare = pageio_buffer(1);
 	t->pagein = calloc(PAGEINS_MAX, sizeof(*t->pagein));
 	rc = t->spare == NULL || t->pagein == NULL ? -ENOMEM :
