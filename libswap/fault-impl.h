@@ -73,6 +73,7 @@ struct fault_thread {
 
 	/* See fault-pool.c. */
 	bool		 solo;		/* takes all faults, just now */
+	bool		 idle;		/* SCHED_IDLE, unless `unbound' */
 	unsigned	 nwakes;
 	struct fault_wake wake[WAKES_MAX];
 	_Atomic unsigned idle_turn;	/* odd: may be SCHED_IDLE */
@@ -81,6 +82,7 @@ struct fault_thread {
 					   none */
 	_Atomic bool	 unbound;	/* by the watcher */
 	int		 cpu;		/* bound to it; -1: not */
+	int		 away;		/* the program was there, last time */
 	int		 stat_fd;	/* of stat_tid */
 	pid_t		 stat_tid;
 	unsigned	 until_look;	/* faults before the core is looked up */

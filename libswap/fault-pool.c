@@ -10,26 +10,32 @@
  * program's thread from core to core, and wakes it as SCHED_IDLE: the scheduler
  * then lets the woken thread go on at once on that core, before the fault
  * thread, instead of waking another core, which takes several times as long as
- * all the rest.  The fault thread comes back when the program faults again.
+ * all the rest.  The fault thread comes back when the program faults again, and
+ * stays SCHED_IDLE: to change that for each fault would take a fifth of it.
  * While it waits for a read that should end soon it looks for that without
- * sleeping, as SCHED_IDLE, too, and takes nothing from anybody.
+ * sleeping, and takes nothing from anybody.
  *
  * A SCHED_IDLE thread gets nothing on a core where somebody computes, so:
  *
- *	H1  It is SCHED_IDLE only while it looks for the end of a read, with no
- *	    lock, and around the wake that is the last act of a turn, when it
- *	    owns no page but those whose reads are in flight.
+ *	H1  It becomes SCHED_IDLE for a wake, or to look for the end of a read,
+ *	    and stays so while faults follow each other.  So others may have
+ *	    to wait for a lock that it holds: until what took the core from it
+ *	    sleeps, or for H2.
  *	H2  The watcher, a thread of normal policy, looks every few milliseconds
- *	    as long as this is done.  One that has not come back it makes normal
- *	    again, from outside, on any core.  If there are unread faults, or
- *	    reads that a fault waits for, then all threads take faults from
- *	    there on (CROWD), for a while, and the longer the sooner that
- *	    happens again.
+ *	    as long as this is done.  One that has not come by since (idle_turn)
+ *	    it makes normal again, from outside, on any core, and says so
+ *	    (unbound).  If there are unread faults, or reads that a fault waits
+ *	    for, then all threads take faults from there on (CROWD), for a
+ *	    while, and the longer the sooner that happens again.
  *	H3  Before a solo thread waits for anything else it lets the crowd in;
  *	    but not for a page of a copy or its source that was in RAM, and
- *	    nobody's, when it was looked at.
+ *	    nobody's, when it was looked at.  Before it sleeps for a read it
+ *	    becomes normal.
  *	H4  When faults stop so do the watcher and its looks, after making the
  *	    solo thread free of its core.
+ *	H5  Page-out keeps off the core of the solo thread.  The scheduler takes
+ *	    that core for an idle one, and page-out would take it from faults for
+ *	    milliseconds.
  *
  * Userfaultfds are watched by edges (region.h).  Who hears of one reads it until
  * it is empty, or has it watched anew: `key' names it.
@@ -96,22 +102,43 @@ call_watcher(struct fault_pool *pool)
 
 /*
  * The turn is counted first: then either the watcher sees it, or it is seen
- * here that nobody watches.
+ * here that nobody watches.  One that is idle already says that it still comes
+ * by.
  */
 static void
 become_idle(struct fault_thread *t)
 {
-	atomic_fetch_add(&t->idle_turn, 1);
+	atomic_fetch_add(&t->idle_turn, t->idle ? 2 : 1);
 	if (!is_watched(t->pool))
 		call_watcher(t->pool);
-	(void)follow_set_idle(&t->pool->follow, 0, true);
+	if (!t->idle)
+		(void)follow_set_idle(&t->pool->follow, 0, true);
+	t->idle = true;
 }
 
 static void
 become_normal(struct fault_thread *t)
 {
+	if (!t->idle)
+		return;
+	t->idle = false;
 	(void)follow_set_idle(&t->pool->follow, 0, false);
 	atomic_fetch_add(&t->idle_turn, 1);
+}
+
+/*
+ * To one core, or -1: to all.  Page-out is to stay away from it (H5); one that
+ * has ended does not mind.
+ */
+static int
+bind_to(struct fault_thread *t, int cpu)
+{
+	const struct follow *follow = &t->pool->follow;
+	pid_t pageout = atomic_load(&t->core->pageout_tid);
+
+	if (pageout != 0)
+		(void)follow_avoid(follow, pageout, cpu);
+	return follow_bind(follow, t->tid, cpu);
 }
 
 /* The solo thread is none any more, nor any other before that time. */
@@ -132,9 +159,10 @@ static void
 leave_solo(struct fault_thread *t, uint64_t until)
 {
 	t->solo = false;
+	become_normal(t);
 	let_crowd_in(t->pool, t, until);
 	if (t->cpu >= 0 || atomic_load(&t->unbound))
-		(void)follow_bind(&t->pool->follow, 0, -1);
+		(void)bind_to(t, -1);
 	t->cpu = -1;
 }
 
@@ -149,20 +177,31 @@ fault_crowd(struct fault_thread *t)
 static void
 go_along(struct fault_thread *t, pid_t tid)
 {
-	struct fault_pool *pool = t->pool;
 	int cpu;
 
-	if (atomic_exchange(&t->unbound, false))
+	if (atomic_load(&t->unbound)) {
+		become_normal(t);
 		t->cpu = -1;
+		atomic_store(&t->unbound, false);
+	}
 	if (t->cpu >= 0 && tid == t->stat_tid && t->misses < MISSES_MAX &&
 	    --t->until_look > 0)
 		return;
 	t->until_look = LOOK_EVERY;
 	t->misses = 0;
 	cpu = follow_cpu_of(tid, &t->stat_fd, &t->stat_tid);
-	if (cpu == t->cpu && cpu >= 0)
+	if (cpu == t->cpu && cpu >= 0) {
+		t->away = -1;
 		return;
-	if (cpu >= 0 && follow_bind(&pool->follow, 0, cpu) == 0)
+	}
+	/* Where page-out has that core the program comes back by itself. */
+	if (t->cpu >= 0 && cpu >= 0 && cpu != t->away) {
+		t->away = cpu;
+		t->until_look = 1;
+		return;
+	}
+	t->away = -1;
+	if (cpu >= 0 && bind_to(t, cpu) == 0)
 		t->cpu = cpu;
 	else
 		leave_solo(t, now_nsec() + HOLD_MAX);
@@ -260,7 +299,7 @@ rescue(struct fault_pool *pool, struct fault_thread *t)
 	uint64_t now = now_nsec();
 
 	(void)follow_set_idle(&pool->follow, t->tid, false);
-	(void)follow_bind(&pool->follow, t->tid, -1);
+	(void)bind_to(t, -1);
 	atomic_store(&t->unbound, true);
 	if (!is_waited_for(t))
 		return;
@@ -277,13 +316,14 @@ static void
 rest(struct fault_pool *pool, struct fault_thread *t)
 {
 	if (t != NULL) {
-		(void)follow_bind(&pool->follow, t->tid, -1);
+		(void)bind_to(t, -1);
 		atomic_store(&t->unbound, true);
 	}
 	atomic_store(&pool->watching, false);
 	/* One that became idle meanwhile has not called. */
 	for (unsigned i = 0; i < pool->nthreads; i++)
-		if (atomic_load(&pool->thread[i].idle_turn) & 1)
+		if ((atomic_load(&pool->thread[i].idle_turn) & 1) &&
+		    !atomic_load(&pool->thread[i].unbound))
 			atomic_store(&pool->watching, true);
 	pool->seen_times = 0;
 }
@@ -301,7 +341,7 @@ look(struct fault_pool *pool)
 		return;
 	}
 	pool->seen_times++;
-	if (turn & 1)
+	if ((turn & 1) && !atomic_load(&t->unbound))
 		rescue(pool, t);
 	else if (pool->seen_times >= TICKS_IDLE)
 		rest(pool, t);
@@ -375,8 +415,6 @@ wake_all(struct fault_thread *t)
 		if (idle)
 			become_idle(t);
 		wake_now(w);
-		if (idle)
-			become_normal(t);
 		region_exit(w->region);
 	}
 	t->nwakes = 0;
@@ -506,10 +544,9 @@ spin(struct fault_thread *t)
 
 	become_idle(t);
 	do {
-		ended = is_readable(aio_fd(t->aio));
+		ended = aio_reap(t->aio) > 0;
 		now = now_nsec();
 	} while (!ended && now - start < most);
-	become_normal(t);
 	if (ended) {
 		t->spin_nsec += (now - start) / 8;
 		t->spin_nsec -= t->spin_nsec / 8;
@@ -546,6 +583,7 @@ wait_for_reads(struct fault_thread *t)
 
 	if (may_spin(t) && spin(t))
 		return;
+	become_normal(t);
 	if (atomic_fetch_add(&pool->listeners, 1) == 0 || t->solo) {
 		poll(p, 2, -1);
 		atomic_fetch_sub(&pool->listeners, 1);
@@ -585,6 +623,7 @@ fault_main(void *arg)
 	bool woke = false;
 
 	t->tid = (pid_t)syscall(SYS_gettid);
+	follow_keep_io_priority();
 	while (!atomic_load(&pool->stop)) {
 		unsigned n;
 
@@ -592,11 +631,12 @@ fault_main(void *arg)
 		n = fault_reap(t);
 		/*
 		 * Who was woken on this core has had its turn, and there is a
-		 * fault by now; else it is on another (`misses').
+		 * fault by now; else it is on another (`misses').  Who is to be
+		 * woken first.
 		 */
-		if (t->key == 0)
-			next_region(t, n > 0 || t->inflight > 0 || woke ||
-				       t->nwakes > 0 ? 0 : -1);
+		if (t->key == 0 && t->nwakes == 0)
+			next_region(t, n > 0 || t->inflight > 0 || woke ? 0 :
+				    -1);
 		if (t->key != 0)
 			n += serve(t);
 		aio_submit(t->aio);
@@ -651,13 +691,11 @@ start_one(struct fault_pool *pool, struct fault_thread *t)
 
 	t->pool = pool;
 	t->core = pool->core;
-	t->cpu = t->stat_fd = -1;
+	t->cpu = t->away = t->stat_fd = -1;
 	t->spare = pageio_buffer(1);
 	t->pagein = calloc(PAGEINS_MAX, sizeof(*t->pagein));
 	rc = t->spare == NULL || t->pagein == NULL ? -ENOMEM :
 	     aio_create(true, AIO_DEPTH, &t->aio);
-	if (rc == 0)
-		atomic_store(&t->core->io_kind, aio_kind(t->aio));
 	for (unsigned i = 0; rc == 0 && i < PAGEINS_MAX; i++) {
 		t->pagein[i].next = t->free;
 		t->free = &t->pagein[i];

@@ -14,10 +14,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ioprio.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "threads.h"
@@ -34,6 +37,18 @@ follow_set_idle(const struct follow *follow, pid_t tid, bool idle)
 				  &none) < 0 ? -errno : 0;
 }
 
+void
+follow_keep_io_priority(void)
+{
+	int now = (int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+	int level = (getpriority(PRIO_PROCESS, 0) + 20) / 5;
+
+	/* One that somebody has chosen stays in any case. */
+	if (now >= 0 && IOPRIO_PRIO_CLASS(now) == IOPRIO_CLASS_NONE)
+		(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+			      IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, level));
+}
+
 int
 follow_bind(const struct follow *follow, pid_t tid, int cpu)
 {
@@ -47,6 +62,16 @@ follow_bind(const struct follow *follow, pid_t tid, int cpu)
 	CPU_ZERO(&one);
 	CPU_SET((unsigned)cpu, &one);
 	return sched_setaffinity(tid, sizeof(one), &one) < 0 ? -errno : 0;
+}
+
+int
+follow_avoid(const struct follow *follow, pid_t tid, int cpu)
+{
+	cpu_set_t others = follow->cpus;
+
+	if (cpu >= 0 && cpu < CPU_SETSIZE)
+		CPU_CLR((unsigned)cpu, &others);
+	return sched_setaffinity(tid, sizeof(others), &others) < 0 ? -errno : 0;
 }
 
 static void *

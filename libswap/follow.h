@@ -33,8 +33,15 @@ void follow_init(struct follow *follow);
 
 /* A thread of this process by its id, 0 for the calling one: 0 or -errno. */
 int follow_set_idle(const struct follow *follow, pid_t tid, bool idle);
+/*
+ * The calling thread's transfers keep the priority of normal life when it is
+ * SCHED_IDLE.  Else the kernel lets them wait for everybody else's.
+ */
+void follow_keep_io_priority(void);
 /* To one core; @cpu -1: to all that there were. */
 int follow_bind(const struct follow *follow, pid_t tid, int cpu);
+/* To all that there were but one; @cpu -1: to all. */
+int follow_avoid(const struct follow *follow, pid_t tid, int cpu);
 
 /*
  * Where a thread of any process ran last.  *fd is kept open from call to call,

@@ -201,7 +201,7 @@ struct core {
 	_Atomic unsigned cluster;	/* most pages in one I/O */
 	_Atomic unsigned async_max;	/* most writes in flight */
 	_Atomic unsigned async_writes;	/* those that there are */
-	_Atomic unsigned io_kind;	/* enum aio_kind of fault threads */
+	_Atomic pid_t	 pageout_tid;	/* 0: page-out has not begun */
 	_Atomic unsigned flags;		/* SWAP_PAGER_* */
 	int		 state_dirfd;	/* -1: none */
 	_Atomic bool	 frozen;	/* handing over: no more page-out */

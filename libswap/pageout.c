@@ -47,6 +47,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fault.h"
 #include "threads.h"
@@ -398,6 +400,7 @@ pageout_main(void *arg)
 	struct core *core = po->core;
 	uint64_t tired_usec = 0;
 
+	atomic_store(&core->pageout_tid, (pid_t)syscall(SYS_gettid));
 	while (!atomic_load(&po->stop)) {
 		bool roused;
 
@@ -417,6 +420,7 @@ pageout_main(void *arg)
 		else
 			tired_usec = tire(po, tired_usec);
 	}
+	atomic_store(&core->pageout_tid, 0);
 	return NULL;
 }
 

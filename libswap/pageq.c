@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "threads.h"
+
 #define CHUNK_ENTRIES	1022u
 
 struct pageq_chunk {
@@ -22,7 +24,7 @@ struct pageq_chunk {
 void
 pageq_init(struct pageq *q)
 {
-	pthread_mutex_init(&q->lock, NULL);
+	lock_init(&q->lock);
 	q->head = q->tail = q->spare = NULL;
 	q->n = 0;
 }

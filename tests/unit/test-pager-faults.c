@@ -9,15 +9,19 @@
  */
 #include "pager-fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "uffd.h"
@@ -1266,6 +1270,56 @@ test_takeover(void **state)
 	env_end(env);
 }
 
+/*
+ * Is there a thread of this process that is SCHED_IDLE?  None of these may have
+ * transfers that wait for everybody else's.
+ */
+static bool
+idle_seen(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *d;
+	bool seen = false;
+
+	assert_non_null(dir);
+	while ((d = readdir(dir)) != NULL) {
+		pid_t tid = (pid_t)atoi(d->d_name);
+		long ioprio;
+
+		if (tid == 0 || sched_getscheduler(tid) != SCHED_IDLE)
+			continue;
+		ioprio = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, tid);
+		assert_int_equal(IOPRIO_PRIO_CLASS(ioprio), IOPRIO_CLASS_BE);
+		seen = true;
+	}
+	closedir(dir);
+	return seen;
+}
+
+/* Who follows a program reads for it with the priority of normal life. */
+static void
+test_idle_priority(void **state)
+{
+	struct env *env = env_new(2 * MIB, 0);
+	struct fault_pool *pool = &env->pager->faults;
+	struct area a;
+
+	(void)state;
+	if (!pool->follow.able) {
+		env_end(env);
+		skip();
+	}
+	must_attach(env, 0, 8 * MIB);
+	a = area_new(env, 1024, 0);
+	write_pages(&a, 0, 1024, 1);
+	do {
+		for (uint64_t i = 0; i < 256; i++)
+			check_pages(&a, i * 997 % 1024, 1, 1);
+	} while (!idle_seen());
+	area_end(&a);
+	env_end(env);
+}
+
 /* Nothing to do: nobody looks around.  Faults, then rest. */
 static void
 test_rest(void **state)
@@ -1328,6 +1382,7 @@ main(int argc, char **argv)
 		TEST(followers),
 		TEST(busy_cores),
 		TEST(takeover),
+		TEST(idle_priority),
 		TEST(rest),
 	};
 
