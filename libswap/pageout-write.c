@@ -60,6 +60,7 @@ enum kind {
 	WRITTEN,	/* has one now */
 	FILLED,		/* the same: a word block, without a write */
 	ZEROS,		/* needs none */
+	STAYS,		/* needs one, and there is none */
 };
 
 /* Consecutive pages of one object, all alike. */
@@ -244,6 +245,13 @@ count_vain(struct swap_object *object, uint64_t n)
 		p->nvain = n == 0 ? 0 : p->nvain + n;
 }
 
+/* Were blocks taken from the object's limit for these pages? */
+static bool
+has_room(const struct run *run)
+{
+	return run->kind != CLEAN && !run->victim->no_room;
+}
+
 /* Let go of pages that stay. */
 static void
 stay(struct run *run, uint64_t first, uint64_t n)
@@ -257,7 +265,7 @@ stay(struct run *run, uint64_t first, uint64_t n)
 	object_lock(object);
 	if (run->kind != CLEAN)
 		swapmap_unprepare(object->map, page, n);
-	object_end_leave(object, n, run->kind != CLEAN);
+	object_end_leave(object, n, has_room(run));
 	count_vain(object, n);
 	for (uint64_t i = page; i < page + n; i++) {
 		if (object->page[i] & PAGE_WANTED)
@@ -320,7 +328,7 @@ drop(struct run *run, uint64_t first, uint64_t n)
 		if (!gone)
 			object_enqueue(object, i);
 	}
-	object_end_leave(object, n, run->kind != CLEAN);
+	object_end_leave(object, n, has_room(run));
 	count_vain(object, gone ? 0 : n);
 	if (gone)
 		object_give_ram(object, n);
@@ -589,17 +597,18 @@ kind_of(struct pageout *po, struct victim *victim, const char *page)
 	uint64_t word;
 
 	if (!pageio_uniform(page, &word))
-		return WRITTEN;
+		return victim->no_room ? STAYS : WRITTEN;
 	/* An exact object remembers that it was written. */
 	if (word == 0 && !victim->object->exact)
 		return ZEROS;
-	if (victim->reserved)
-		return WRITTEN;
-	victim->block = space_word(&po->core->space, word);
-	return victim->block != SPACE_NONE ? FILLED : WRITTEN;
+	if (!victim->reserved)
+		victim->block = space_word(&po->core->space, word);
+	if (victim->block != SPACE_NONE)
+		return FILLED;
+	return victim->no_room ? STAYS : WRITTEN;
 }
 
-/* @n pages of one kind that need none go now. */
+/* @n pages of one kind that need none go now, or stay. */
 static void
 stage_fill(struct pageout *po, const struct victim *victim, unsigned n,
 	   enum kind kind)
@@ -609,7 +618,12 @@ stage_fill(struct pageout *po, const struct victim *victim, unsigned n,
 	if (n == 0)
 		return;
 	run = run_of(po, victim, n, kind);
-	run_finish(&run);
+	if (kind != STAYS) {
+		run_finish(&run);
+		return;
+	}
+	stay(&run, 0, n);
+	run_drop(&run);
 }
 
 /*

@@ -12,7 +12,9 @@
  *	   and move on to `probed', which holds an eighth of main;
  *	4. the head of `probed', beyond that eighth;
  *	5. where all that gave nothing, what is left of the queues, in the same
- *	   order and without more ado.
+ *	   order and without more ado;
+ *	6. where blocks are missing for all of it, some pages that may turn out
+ *	   to need none, since they are nothing but one repeated word.
  *
  * A page that was used since somebody looked (PAGE_REF) gets a second chance in
  * main, at most CHANCES in a search, so that a search ends.
@@ -45,6 +47,7 @@
 #define SMALL_PART	10u	/* of the entries: what small keeps */
 #define PROBED_PART	8u	/* of main */
 #define SAMPLE_PART	50u	/* of one CPU's time */
+#define FILL_MAX	128u	/* pages that are looked at for want of blocks */
 #define CREDIT_MAX	20000u	/* microseconds: a fiftieth of a second */
 
 enum queue { COLD, SMALL, MAIN, PROBED };
@@ -63,6 +66,7 @@ struct search {
 	uint64_t	 room;		/* blocks for dirty pages */
 	unsigned	 chances;
 	unsigned	 probes;	/* that may be made */
+	bool		 no_room;	/* what would need a block, too */
 };
 
 /* ------------------------------------------------------------------ tracking */
@@ -205,8 +209,9 @@ may_go(struct search *s, struct swap_object *object, uint64_t page, bool dirty)
 		return false;
 	if (!dirty)
 		return true;
-	return (s->room > 0 || (p & PAGE_RESERVED)) &&
-	       object_block_room(object) > 0 && has_place(s, object, page);
+	return (s->no_room || ((s->room > 0 || (p & PAGE_RESERVED)) &&
+			       object_block_room(object) > 0)) &&
+	       has_place(s, object, page);
 }
 
 /* Object locked.  Own the page; false: it has no block, and may not get one. */
@@ -215,17 +220,19 @@ claim(struct search *s, struct swap_object *object, uint64_t page,
       uint64_t block)
 {
 	struct victim *victim = &s->victim[s->n];
+	bool dirty = block == SPACE_NONE;
 
-	if (!object_begin_leave(object, block == SPACE_NONE))
+	if (!object_begin_leave(object, dirty && !s->no_room))
 		return false;
 	s->n++;
 	object_busy(object, page, 1);
 	victim->object = object_hold(object);
 	victim->page = page;
 	victim->block = block;
-	victim->dirty = block == SPACE_NONE;
+	victim->dirty = dirty;
 	victim->reserved = (object->page[page] & PAGE_RESERVED) != 0;
-	s->room -= victim->dirty && !victim->reserved;
+	victim->no_room = dirty && s->no_room;
+	s->room -= dirty && !victim->reserved && !victim->no_room;
 	return true;
 }
 
@@ -407,6 +414,16 @@ search_main(struct search *s)
 		search_queue(s, PROBED, min_u64(probed - keep, SCAN_MAX));
 }
 
+/* Step 6.  Each time others, since those that stay go to the end. */
+static void
+search_for_fill(struct search *s)
+{
+	s->no_room = true;
+	s->max = (unsigned)min_u64(s->max, FILL_MAX);
+	for (enum queue q = SMALL; s->n < s->max && q <= PROBED; q++)
+		search_queue(s, q, scan(s->pool, q));
+}
+
 unsigned
 replace_collect(struct replace *r, struct pool *pool, struct victim victim[],
 		unsigned max)
@@ -433,6 +450,8 @@ replace_collect(struct replace *r, struct pool *pool, struct victim victim[],
 		search_main(&s);
 	for (enum queue q = SMALL; s.n == 0 && q <= PROBED; q++)
 		search_queue(&s, q, scan(pool, q));
+	if (s.n == 0 && replace_is_hopeless(r, pool))
+		search_for_fill(&s);
 	return s.n;
 }
 

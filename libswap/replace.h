@@ -35,6 +35,8 @@ struct victim {
 					   SPACE_NONE */
 	bool		dirty;
 	bool		reserved;	/* (P6) */
+	bool		no_room;	/* there is no block for it: it goes if
+					   it needs none, and else stays */
 };
 
 /*

@@ -320,6 +320,57 @@ test_ways(void **state)
 
 /* --------------------------------------------------------------------- swap */
 
+/*
+ * RAM and swap are full; pages that need no block still make way: zeros that were
+ * read, and pages of one word.
+ */
+static void
+test_swap_not_needed(void **state)
+{
+	struct env *env = env_new(16 * MIB, 0);
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, 4 * MIB);
+	for (unsigned exact = 0; exact < 2; exact++) {
+		a = area_new(env, 3000, exact ? SWAP_OBJECT_EXACT : 0);
+		limit(&a, LIMIT, 16 * PAGE);
+		write_pages(&a, 0, LIMIT_PAGES, 1);
+		check_pages(&a, 1000, 1000, 0);
+		for (uint64_t i = 2000; i < 3000; i++)
+			memset(a.mem + i * WORDS, (int)i, PAGE);
+		check_pages(&a, 0, LIMIT_PAGES, 1);
+		check_pages(&a, 1000, 1000, 0);
+		for (uint64_t i = 0; i < 1000 * PAGE; i++)
+			assert_int_equal(((uint8_t *)(a.mem + 2000 *
+						      WORDS))[i],
+					 (uint8_t)(2000 + i / PAGE));
+		check_counts(&a);
+		area_end(&a);
+	}
+	env_end(env);
+}
+
+/* The same where it is the space that is full. */
+static void
+test_space_not_needed(void **state)
+{
+	struct env *env = env_new(2 * MIB, 0);
+	struct area a;
+
+	(void)state;
+	must_attach(env, 0, MIB / 4);
+	a = area_new(env, 3000, 0);
+	write_pages(&a, 0, LIMIT_PAGES, 1);
+	check_pages(&a, 1000, 1000, 0);
+	for (uint64_t i = 2000; i < 3000; i++)
+		memset(a.mem + i * WORDS, 1, PAGE);
+	check_pages(&a, 0, LIMIT_PAGES, 1);
+	check_pages(&a, 1000, 1000, 0);
+	area_end(&a);
+	env_end(env);
+}
+
 /* With both limits reached a fault waits, until there is room again. */
 static void
 test_swap_waits(void **state)
@@ -632,6 +683,8 @@ main(int argc, char **argv)
 		TEST(share),
 		TEST(bad),
 		TEST(ways),
+		TEST(swap_not_needed),
+		TEST(space_not_needed),
 		TEST(swap_waits),
 		TEST(swap_fails),
 		TEST(swap_lower),
