@@ -51,7 +51,7 @@ budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 	atomic_init(&b->waiting, false);
 	atomic_init(&b->takers, 0);
 	atomic_init(&b->starving, 0);
-	lock_init(&b->lock);
+	pthread_mutex_init(&b->lock, NULL);
 	cond_init(&b->needed);
 	cond_init(&b->freed);
 }

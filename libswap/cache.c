@@ -28,7 +28,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "threads.h"
 #include "util.h"
 
 #define RAM_PART	16u	/* of RAM is for frames, */
@@ -180,7 +179,7 @@ cache_init(struct cache *cache, _Atomic uint64_t *wasted)
 	cache->state = calloc(CACHE_FRAMES_MAX, sizeof(*cache->state));
 	cache->bucket = calloc(CACHE_FRAMES_MAX, sizeof(*cache->bucket));
 	cache->wasted = wasted;
-	lock_init(&cache->lock);
+	pthread_mutex_init(&cache->lock, NULL);
 	if (cache->frame == NULL || cache->state == NULL ||
 	    cache->bucket == NULL) {
 		cache_fini(cache);

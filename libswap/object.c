@@ -182,7 +182,7 @@ object_alloc(struct core *core, const struct object_spec *spec)
 		   spec->command != NULL ? spec->command : "");
 	atomic_init(&object->refs, 1);
 	atomic_init(&object->holds, 1);
-	lock_init(&object->lock);
+	pthread_mutex_init(&object->lock, NULL);
 	cond_init(&object->unbusy);
 	return object;
 }

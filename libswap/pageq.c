@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "threads.h"
-
 #define CHUNK_ENTRIES	1022u
 
 struct pageq_chunk {
@@ -24,7 +22,7 @@ struct pageq_chunk {
 void
 pageq_init(struct pageq *q)
 {
-	lock_init(&q->lock);
+	pthread_mutex_init(&q->lock, NULL);
 	q->head = q->tail = q->spare = NULL;
 	q->n = 0;
 }

@@ -44,7 +44,6 @@
 #include <string.h>
 
 #include "probe.h"
-#include "threads.h"
 #include "util.h"
 
 #define TABLE_BYTES	(SPACE_DEVICES_MAX * sizeof(struct space_record))
@@ -71,7 +70,7 @@ space_init(struct space *s, const struct log *log, int state_dirfd)
 		arena_destroy(&s->table);
 		return rc;
 	}
-	lock_init(&s->lock);
+	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->late_lock, NULL);
 	space_discard_init(s);
 	s->almost_full = s->full = true;

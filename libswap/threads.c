@@ -25,17 +25,6 @@ thread_start(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
 }
 
 void
-lock_init(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attr;
-
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-}
-
-void
 cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t attr;

@@ -16,12 +16,6 @@
 int thread_start(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
 	swap_must_check;
 
-/*
- * A lock that is held for a moment only, by threads that run: who finds it taken
- * looks again some times before it sleeps, since to be woken takes far longer.
- */
-void lock_init(pthread_mutex_t *lock);
-
 /* A condition that can be waited for until a time of now_usec(). */
 void cond_init(pthread_cond_t *cond);
 /* As pthread_cond_timedwait(3), for such a one: 0, or ETIMEDOUT. */
