@@ -18,8 +18,9 @@
  * engines do.  Then threads do the work.
  *
  * Files and memory are not registered with the ring.  Registered memory is
- * pinned, all of it, and each ring would have to follow the cache's size.  It saves about 4 us of CPU in a transfer of 32 pages, and nothing
- * that could be measured in one of a single page; nor do registered files.
+ * pinned, all of it, and each ring would have to follow the cache's size.  It
+ * saves about 4 us of CPU in a transfer of 32 pages, and nothing that could be
+ * measured in one of a single page; nor do registered files.
  */
 #include "aio-impl.h"
 

@@ -108,8 +108,9 @@ void region_set_put(struct region_set *set);
 
 /*
  * On one region, pages of its object; those outside of the region are left
- * out, as are, for protecting, those that its process has unmapped.  0, -ESRCH its process has gone (which is success for protecting), or
- * another negative errno.
+ * out, as are, for protecting, those that its process has unmapped.  0, -ESRCH
+ * its process has gone (which is success for protecting), or another negative
+ * errno.
  */
 int region_protect(struct swap_region *region, uint64_t page, uint64_t n);
 /*

@@ -150,10 +150,10 @@ bool space_dev_range(struct space *s, unsigned i, uint64_t *ret_first,
 /*
  * Allocate up to @want contiguous blocks; *ret_n is how many.  Devices of
  * the highest priority that have room are walked round-robin (FreeBSD
- * swp_pager_getswapspace), so that they get equally many.  Where none of them has a run that long, FreeBSD
- * halves the wish and walks again; here the first one with the longest run
- * is taken.  SPACE_NONE: nothing is free that is not set aside, said once in
- * the log.  O(devices), and one blist_alloc().
+ * swp_pager_getswapspace), so that they get equally many.  Where none of them
+ * has a run that long, FreeBSD halves the wish and walks again; here the first
+ * one with the longest run is taken.  SPACE_NONE: nothing is free that is not
+ * set aside, said once in the log.  O(devices), and one blist_alloc().
  */
 uint64_t space_alloc(struct space *s, unsigned want, unsigned *ret_n);
 

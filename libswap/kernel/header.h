@@ -38,8 +38,9 @@ int header_read(int fd, struct header *ret_header) swap_must_check;
 /*
  * Write the header for @npages pages, with a fresh UUID, and zeros over the
  * rest of the first page but its first KiB.  Waits until it is on the medium.
- * What stands there is lost: see probe_contents().  -EINVAL fewer than 10 pages or a label over 16 bytes;
- * -EFBIG more pages than the format can say; -errno of writing.
+ * What stands there is lost: see probe_contents().  -EINVAL fewer than 10 pages
+ * or a label over 16 bytes; -EFBIG more pages than the format can say; -errno
+ * of writing.
  */
 int header_write(int fd, uint64_t npages, const char *label)
 	swap_must_check;
