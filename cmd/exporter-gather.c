@@ -365,7 +365,6 @@ gather_start(struct gather *gather)
 static void
 gather_init(struct gather *gather, const struct gather_config *config)
 {
-
 	gather->config = *config;
 	pthread_mutex_init(&gather->lock, NULL);
 	pthread_cond_init(&gather->ask, NULL);

@@ -40,7 +40,6 @@ set_marks(struct budget *b, uint64_t limit)
 void
 budget_init(struct budget *b, uint64_t limit, unsigned cluster)
 {
-
 	atomic_init(&b->limit, limit);
 	atomic_init(&b->used, 0);
 	atomic_init(&b->wired, 0);

@@ -711,7 +711,6 @@ static void
 fault_pool_init(struct fault_pool *pool, struct core *core,
 	  struct region_table *regions)
 {
-
 	memset(pool, 0, sizeof(*pool));
 	pool->core = core;
 	pool->regions = regions;

@@ -281,7 +281,6 @@ core_init(struct core *core, const struct swap_pager_config *config,
 static void
 core_init_copies(struct core *core)
 {
-
 	pthread_mutex_init(&core->copies_lock, NULL);
 	cond_init(&core->copies_called);
 }
