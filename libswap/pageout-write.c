@@ -344,6 +344,14 @@ run_drop(struct run *run)
 		object_drop(run->object);
 }
 
+/* The end of a run whose pages stay, all of them. */
+static void
+run_stay(struct run *run)
+{
+	stay(run, 0, run->n);
+	run_drop(run);
+}
+
 /* The end of a run whose pages may go, but for those that are wanted. */
 static void
 run_finish(struct run *run)
@@ -525,9 +533,8 @@ stage_refuse(struct pageout *po, unsigned first)
 		struct run run;
 
 		len = run_length(&st->page[i], st->n - i);
-		run = run_of(po, &st->page[i], len, WRITTEN);
-		stay(&run, 0, len);
-		run_drop(&run);
+		run = run_of(po, &st->page[i], len, STAYS);
+		run_stay(&run);
 	}
 }
 
@@ -595,13 +602,12 @@ static enum kind
 kind_of(struct pageout *po, struct victim *victim, const char *page)
 {
 	uint64_t word;
+	bool uniform = pageio_uniform(page, &word);
 
-	if (!pageio_uniform(page, &word))
-		return victim->no_room ? STAYS : WRITTEN;
 	/* An exact object remembers that it was written. */
-	if (word == 0 && !victim->object->exact)
+	if (uniform && word == 0 && !victim->object->exact)
 		return ZEROS;
-	if (!victim->reserved)
+	if (uniform && !victim->reserved)
 		victim->block = space_word(&po->core->space, word);
 	if (victim->block != SPACE_NONE)
 		return FILLED;
@@ -618,12 +624,10 @@ stage_fill(struct pageout *po, const struct victim *victim, unsigned n,
 	if (n == 0)
 		return;
 	run = run_of(po, victim, n, kind);
-	if (kind != STAYS) {
+	if (kind == STAYS)
+		run_stay(&run);
+	else
 		run_finish(&run);
-		return;
-	}
-	stay(&run, 0, n);
-	run_drop(&run);
 }
 
 /*
@@ -666,8 +670,7 @@ stage_piece(struct pageout *po, struct victim *victim, unsigned n)
 	struct run run = run_of(po, victim, n, WRITTEN);
 
 	if (copy_run(&run, st->mem + ((uint64_t)st->n << page_shift())) < 0) {
-		stay(&run, 0, n);
-		run_drop(&run);
+		run_stay(&run);
 		return;
 	}
 	po->nstaged += n;
