@@ -308,6 +308,13 @@ may_come(const struct fault *f, uint64_t page)
 	       page_state(f->object, page) == PAGE_SWAPPED;
 }
 
+/* Object locked.  Has the faulting page a word block? */
+static bool
+has_word(const struct fault *f)
+{
+	return space_is_word(swapmap_get(f->object->map, f->page));
+}
+
 /*
  * Pages from @page on, up to @n of them, that have word blocks and could come
  * in: own them, and write the word to the beginning of a frame for each, which
@@ -851,7 +858,7 @@ read_asked(struct fault *f, const struct ra_plan *plan, uint64_t taken)
 {
 	struct pagein *p = pagein_get(f->t);
 	/* One with a word block comes by itself: there was no frame for it. */
-	bool single = space_is_word(swapmap_get(f->object->map, f->page));
+	bool single = has_word(f);
 	bool around = plan->around > 1 && !single;
 	uint64_t put;
 
@@ -954,7 +961,7 @@ fault_in(struct fault *f)
 	make_plan(f, &plan);
 	taken = take_pages(f->object, plan.now);
 	if (taken == 0) {
-		if (space_is_word(swapmap_get(f->object->map, f->page)))
+		if (has_word(f))
 			fault_starve_new(f);
 		else
 			fault_starve(f);

@@ -49,19 +49,24 @@ follow_keep_io_priority(void)
 			      IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, level));
 }
 
+static int
+set_cpus(pid_t tid, const cpu_set_t *cpus)
+{
+	return sched_setaffinity(tid, sizeof(*cpus), cpus) < 0 ? -errno : 0;
+}
+
 int
 follow_bind(const struct follow *follow, pid_t tid, int cpu)
 {
 	cpu_set_t one;
 
 	if (cpu < 0)
-		return sched_setaffinity(tid, sizeof(follow->cpus),
-					 &follow->cpus) < 0 ? -errno : 0;
+		return set_cpus(tid, &follow->cpus);
 	if (cpu >= CPU_SETSIZE || !CPU_ISSET((unsigned)cpu, &follow->cpus))
 		return -EINVAL;
 	CPU_ZERO(&one);
 	CPU_SET((unsigned)cpu, &one);
-	return sched_setaffinity(tid, sizeof(one), &one) < 0 ? -errno : 0;
+	return set_cpus(tid, &one);
 }
 
 int
@@ -71,7 +76,7 @@ follow_avoid(const struct follow *follow, pid_t tid, int cpu)
 
 	if (cpu >= 0 && cpu < CPU_SETSIZE)
 		CPU_CLR((unsigned)cpu, &others);
-	return sched_setaffinity(tid, sizeof(others), &others) < 0 ? -errno : 0;
+	return set_cpus(tid, &others);
 }
 
 static void *

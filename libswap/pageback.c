@@ -147,10 +147,10 @@ may_be_clean(struct pageback *pb, struct swap_object *object, uint64_t block)
 {
 	struct space *space = &pb->core->space;
 
-	if (!pb->clean || space_is_word(block))
-		return pb->clean;
-	return !object_blocks_tight(object) &&
-	       !space_is_leaving(space, block) && !space_is_tight(space);
+	return pb->clean && (space_is_word(block) ||
+			     (!object_blocks_tight(object) &&
+			      !space_is_leaving(space, block) &&
+			      !space_is_tight(space)));
 }
 
 /*
