@@ -389,6 +389,32 @@ totals_of(struct env *env)
 	return stats;
 }
 
+struct swap_object_stats
+stats_of_area(struct env *env, const struct area *a)
+{
+	uint64_t id = pager_object_id(a->object);
+	struct swap_stats stats = stats_of(env);
+	struct swap_object_stats st = { 0 };
+
+	for (size_t i = 0; i < stats.nobjects; i++)
+		if (stats.objects[i].id == id)
+			st = stats.objects[i];
+	swap_stats_clear(&stats);
+	assert_int_equal(st.id, id);
+	return st;
+}
+
+uint64_t
+pages_shared(const struct area *a)
+{
+	uint64_t n;
+
+	object_lock(a->object);
+	n = a->object->nsource;
+	object_unlock(a->object);
+	return n;
+}
+
 static int
 add_words(struct swap_object *object, void *arg)
 {

@@ -128,6 +128,9 @@ struct area area_new(struct env *env, uint64_t npages, unsigned flags);
 /* A copy; the pattern in it has the number @id. */
 struct area area_copy(struct swap_object *source, uint64_t id);
 void area_end(struct area *a);
+struct swap_object_stats stats_of_area(struct env *env, const struct area *a);
+/* Pages that a fork copy has in its source alone. */
+uint64_t pages_shared(const struct area *a);
 
 /*
  * The pattern: version 0 is zeros.  With one of these bits a version is one

@@ -15,19 +15,6 @@
 #define LIMIT		(2 * MIB)
 #define LIMIT_PAGES	(LIMIT / PAGE)
 
-static struct swap_object_stats
-stats_of_object(struct env *env, const struct area *a)
-{
-	struct swap_stats stats = stats_of(env);
-	struct swap_object_stats st = { 0 };
-
-	for (size_t i = 0; i < stats.nobjects; i++)
-		if (stats.objects[i].id == pager_object_id(a->object))
-			st = stats.objects[i];
-	swap_stats_clear(&stats);
-	return st;
-}
-
 static void
 limit(const struct area *a, uint64_t ram, uint64_t swap)
 {
@@ -165,12 +152,12 @@ test_beside(void **state)
 			write_pages(&hungry, page, 1, 1);
 	}
 	watch_end(&w, LIMIT_PAGES, 0);
-	st = stats_of_object(env, &victim);
+	st = stats_of_area(env, &victim);
 	assert_int_equal(st.resident_bytes, 2000 * PAGE);
 	assert_int_equal(st.pageout_pages, 0);
 	assert_int_equal(st.pagein_pages, 0);
 	assert_int_equal(st.ram_limit_bytes, 0);
-	st = stats_of_object(env, &hungry);
+	st = stats_of_area(env, &hungry);
 	assert_int_equal(st.ram_limit_bytes, LIMIT);
 	assert_int_equal(st.swap_limit_bytes, 0);
 	assert_true(st.resident_bytes <= LIMIT);
@@ -196,7 +183,7 @@ test_lower(void **state)
 	must_attach(env, 0, 64 * MIB);
 	a = area_new(env, 3000, 0);
 	write_pages(&a, 0, 3000, 1);
-	assert_int_equal(stats_of_object(env, &a).resident_bytes, 3000 * PAGE);
+	assert_int_equal(stats_of_area(env, &a).resident_bytes, 3000 * PAGE);
 	/* What is in RAM already goes, down to the new limit. */
 	limit(&a, 4 * LIMIT, 0);
 	wait_pool(&a, 4 * LIMIT_PAGES);
@@ -212,14 +199,14 @@ test_lower(void **state)
 	limit(&a, MIB, 0);
 	wait_pool(&a, MIB / PAGE);
 	check_pages(&a, 0, 3000, 2);
-	assert_true(stats_of_object(env, &a).resident_bytes <= MIB);
+	assert_true(stats_of_area(env, &a).resident_bytes <= MIB);
 	check_counts(&a);
 	/* Without a limit all of it comes in. */
 	limit(&a, 0, 0);
 	check_pages(&a, 0, 3000, 2);
 	check_pages(&a, 0, 3000, 2);
-	assert_true(stats_of_object(env, &a).resident_bytes > 2 * MIB);
-	assert_int_equal(stats_of_object(env, &a).ram_limit_bytes, 0);
+	assert_true(stats_of_area(env, &a).resident_bytes > 2 * MIB);
+	assert_int_equal(stats_of_area(env, &a).ram_limit_bytes, 0);
 	check_counts(&a);
 	area_end(&a);
 	env_end(env);
@@ -241,8 +228,8 @@ test_share(void **state)
 	write_pages(&small, 0, 300, 1);
 	write_pages(&large, 0, 1500, 1);
 	write_pages(&other, 0, 4000, 1);
-	assert_true(stats_of_object(env, &small).pageout_pages > 0);
-	assert_true(stats_of_object(env, &large).pageout_pages > 0);
+	assert_true(stats_of_area(env, &small).pageout_pages > 0);
+	assert_true(stats_of_area(env, &large).pageout_pages > 0);
 	check_pages(&small, 0, 300, 1);
 	check_pages(&large, 0, 1500, 1);
 	check_pages(&other, 0, 4000, 1);
@@ -265,13 +252,13 @@ test_bad(void **state)
 	assert_int_equal(swap_object_limit(a.object, MIB - 1, 0, &error),
 			 -EINVAL);
 	assert_non_null(strstr(error.message, "1 MiB"));
-	assert_int_equal(stats_of_object(env, &a).ram_limit_bytes, 0);
+	assert_int_equal(stats_of_area(env, &a).ram_limit_bytes, 0);
 	check_ok(swap_region_wire(a.region, 0, 300 * PAGE, &error), &error);
 	assert_int_equal(swap_object_limit(a.object, MIB, 0, &error), -EBUSY);
 	assert_non_null(strstr(error.message, "wired"));
-	assert_int_equal(stats_of_object(env, &a).ram_limit_bytes, 0);
+	assert_int_equal(stats_of_area(env, &a).ram_limit_bytes, 0);
 	limit(&a, LIMIT, 1);
-	assert_int_equal(stats_of_object(env, &a).swap_limit_bytes, PAGE);
+	assert_int_equal(stats_of_area(env, &a).swap_limit_bytes, PAGE);
 	/* And no more than three quarters can be wired. */
 	assert_int_equal(swap_region_wire(a.region, 300 * PAGE, 100 * PAGE,
 					  &error), -ENOMEM);
@@ -421,7 +408,7 @@ test_swap_waits(void **state)
 	pthread_join(thread, NULL);
 	check_pages(&a, 0, 1500, 3);
 	check_pages(&victim, 0, 1000, 2);
-	assert_int_equal(stats_of_object(env, &victim).pageout_pages, 0);
+	assert_int_equal(stats_of_area(env, &victim).pageout_pages, 0);
 	check_counts(&a);
 	area_end(&a);
 	area_end(&victim);
@@ -468,7 +455,7 @@ test_swap_lower(void **state)
 	limit(&a, LIMIT, 0);
 	write_pages(&a, 0, 2000, 1);
 	check_pages(&a, 0, 2000, 1);
-	assert_true(stats_of_object(env, &a).block_bytes > MIB);
+	assert_true(stats_of_area(env, &a).block_bytes > MIB);
 	limit(&a, 4 * LIMIT, MIB);
 	/*
 	 * As pages come in they give blocks up, for as long as it is too much;
@@ -476,7 +463,7 @@ test_swap_lower(void **state)
 	 */
 	check_pages(&a, 0, 2000, 1);
 	write_pages(&a, 0, 2000, 1);
-	assert_in_range(stats_of_object(env, &a).block_bytes, 0, MIB);
+	assert_in_range(stats_of_area(env, &a).block_bytes, 0, MIB);
 	/* Blocks that change hands are blocks of who gets them. */
 	limit(&b, LIMIT, MIB);
 	write_pages(&b, 0, 100, 2);
@@ -484,7 +471,7 @@ test_swap_lower(void **state)
 	assert_int_equal(swap_object_copy(a.object, 0, b.object, 0,
 					  600 * PAGE, SWAP_COPY_DESTROY, NULL),
 			 0);
-	assert_in_range(stats_of_object(env, &b).block_bytes, 0, MIB);
+	assert_in_range(stats_of_area(env, &b).block_bytes, 0, MIB);
 	for (uint64_t i = 0; i < 600; i++)
 		assert_int_equal(wrong(b.mem + i * WORDS, a.id, i, 1), 0);
 	check_pages(&a, 0, 600, 0);
@@ -564,9 +551,9 @@ test_client(void **state)
 	write_pages(&b, 500, 500, 1);
 	wait_pool(&a, LIMIT_PAGES);
 	assert_in_range(atomic_load(&b.object->pool->used), 0, MIB / PAGE);
-	assert_int_equal(stats_of_object(env, &b).ram_limit_bytes, MIB);
-	assert_int_equal(stats_of_object(env, &b).swap_limit_bytes, 32 * MIB);
-	assert_int_equal(stats_of_object(env, &copy).ram_limit_bytes, LIMIT);
+	assert_int_equal(stats_of_area(env, &b).ram_limit_bytes, MIB);
+	assert_int_equal(stats_of_area(env, &b).swap_limit_bytes, 32 * MIB);
+	assert_int_equal(stats_of_area(env, &copy).ram_limit_bytes, LIMIT);
 	check_pages(&a, 0, 1000, 1);
 	check_pages(&b, 0, 1000, 1);
 	check_pages(&c, 0, 1000, 1);
@@ -577,7 +564,7 @@ test_client(void **state)
 	limit(&c, MIB, 0);
 	wait_pool(&c, MIB / PAGE);
 	assert_ptr_equal(c.object->pool->parent, pool);
-	assert_int_equal(stats_of_object(env, &victim).pageout_pages, 0);
+	assert_int_equal(stats_of_area(env, &victim).pageout_pages, 0);
 	check_pages(&victim, 0, 1000, 1);
 	/* The client goes, one of its objects stays. */
 	area_end(&a);
@@ -586,7 +573,7 @@ test_client(void **state)
 	pager_client_end(env->pager, &owner);
 	write_pages(&copy, 0, 1000, 3);
 	check_pages(&copy, 0, 1000, 3);
-	assert_int_equal(stats_of_object(env, &copy).ram_limit_bytes, LIMIT);
+	assert_int_equal(stats_of_area(env, &copy).ram_limit_bytes, LIMIT);
 	check_counts(&copy);
 	area_end(&copy);
 	area_end(&victim);
@@ -611,7 +598,7 @@ test_detach(void **state)
 	must_attach(env, 1, 32 * MIB);
 	check_ok(swap_device_detach(env->pager, env->device[0], NULL, NULL,
 				    &error), &error);
-	st = stats_of_object(env, &a);
+	st = stats_of_area(env, &a);
 	assert_true(st.resident_bytes <= LIMIT);
 	assert_true(st.swapped_bytes >= 1000 * PAGE);
 	check_pages(&a, 0, 2000, 1);
@@ -619,7 +606,7 @@ test_detach(void **state)
 	/* With no other device all of it comes in, over the limit. */
 	check_ok(swap_device_detach(env->pager, env->device[1], NULL, NULL,
 				    &error), &error);
-	assert_int_equal(stats_of_object(env, &a).resident_bytes, 2000 * PAGE);
+	assert_int_equal(stats_of_area(env, &a).resident_bytes, 2000 * PAGE);
 	check_pages(&a, 0, 2000, 1);
 	check_counts(&a);
 	/* And it is worked down to when that can be. */

@@ -17,18 +17,6 @@
 
 #include "util.h"
 
-/* Pages that a copy has in its source alone. */
-static uint64_t
-shared(const struct area *a)
-{
-	uint64_t n;
-
-	object_lock(a->object);
-	n = a->object->nsource;
-	object_unlock(a->object);
-	return n;
-}
-
 /* -------------------------------------------------------------------- ends */
 
 static void *
@@ -55,9 +43,9 @@ test_end_in_handover(void **state)
 
 		write_pages(&a, 0, n, 1);
 		b = area_copy(a.object, a.id);
-		assert_int_equal(shared(&b), n);
+		assert_int_equal(pages_shared(&b), n);
 		pthread_create(&thread, NULL, close_main, env);
-		while (shared(&b) > n - 100)
+		while (pages_shared(&b) > n - 100)
 			;
 		area_end(&b);
 		pthread_join(thread, NULL);
@@ -168,7 +156,7 @@ test_zeros_full(void **state)
 	check_pages(&a, 0, 8, 0);
 	b = area_copy(a.object, a.id);
 	push_out(&a, 0, 8, &other);
-	assert_int_equal(shared(&b), 8);
+	assert_int_equal(pages_shared(&b), 8);
 	filler = (struct filler){ .a = &more, .n = 600, .version = 1 };
 	filler_main(&filler);
 	assert_true(filler.nbus > 0);

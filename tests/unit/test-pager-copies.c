@@ -14,21 +14,6 @@
 #include "uffd.h"
 #include "util.h"
 
-static struct swap_object_stats
-stats_of_area(struct env *env, const struct area *a)
-{
-	uint64_t id = pager_object_id(a->object);
-	struct swap_stats stats = stats_of(env);
-	struct swap_object_stats st = { 0 };
-
-	for (size_t i = 0; i < stats.nobjects; i++)
-		if (stats.objects[i].id == id)
-			st = stats.objects[i];
-	swap_stats_clear(&stats);
-	assert_int_equal(st.id, id);
-	return st;
-}
-
 static uint64_t
 shared(struct env *env, const struct area *a)
 {

@@ -66,18 +66,6 @@ swapped(const struct area *a)
 	return n;
 }
 
-/* Pages that a fork copy has in its source alone. */
-static uint64_t
-shared(const struct area *a)
-{
-	uint64_t n;
-
-	object_lock(a->object);
-	n = a->object->nsource;
-	object_unlock(a->object);
-	return n;
-}
-
 static void
 test_arguments(void **state)
 {
@@ -525,7 +513,7 @@ test_from_fork(void **state)
 		b = area_copy(a.object, a.id);
 		write_pages(&b, 10, 5, 2);
 		write_pages(&c, 20, 5, 3);
-		had = shared(&b);
+		had = pages_shared(&b);
 		assert_int_equal(copy(&b, 0, &c, 0, 100, destroy), 0);
 		check_from(&c, 0, 10, a.id, 0, 1);
 		check_from(&c, 10, 5, a.id, 10, 2);
@@ -538,7 +526,7 @@ test_from_fork(void **state)
 			check_pages(&b, 0, 80, 0);
 		else
 			/* It has not taken more than it did. */
-			assert_int_equal(shared(&b), had);
+			assert_int_equal(pages_shared(&b), had);
 		write_pages(&a, 0, 80, 4);
 		check_from(&c, 25, 55, a.id, 25, 1);
 		area_end(&a);

@@ -18,19 +18,6 @@
 #define OWN(v)		((v) | VERSION_OWN)
 #define SHARED(v)	((uint32_t)(v) | VERSION_SHARED)
 
-static struct swap_object_stats
-stats_of_object(struct env *env, const struct area *a)
-{
-	struct swap_stats stats = stats_of(env);
-	struct swap_object_stats st = { 0 };
-
-	for (size_t i = 0; i < stats.nobjects; i++)
-		if (stats.objects[i].id == pager_object_id(a->object))
-			st = stats.objects[i];
-	swap_stats_clear(&stats);
-	return st;
-}
-
 static uint64_t
 nwords(const struct area *a)
 {
@@ -56,6 +43,15 @@ wait_words(const struct area *a, uint64_t n)
 	for (unsigned tries = 0; tries < 2000 && nwords(a) != n; tries++)
 		usleep(5000);
 	assert_int_equal(nwords(a), n);
+}
+
+/* The same for pages of objects that have ended. */
+static void
+wait_no_words(struct env *env)
+{
+	for (unsigned tries = 0; tries < 2000 && count_words(env) > 0; tries++)
+		usleep(5000);
+	assert_int_equal(count_words(env), 0);
 }
 
 /* No bytes have been read or written, nor are any blocks in use. */
@@ -101,7 +97,7 @@ test_no_blocks(void **state)
 	for (uint64_t i = 0; i < 4096; i++)
 		put(a.mem + i * WORDS, a.id, i % 1000, OWN(1));
 	check_idle(env);
-	st = stats_of_object(env, &a);
+	st = stats_of_area(env, &a);
 	assert_true(st.swapped_bytes > 4096 * PAGE - 2 * MIB);
 	assert_in_range(count_words(env), 900, 1000);
 	c = totals_of(env).counters;
@@ -119,7 +115,7 @@ test_no_blocks(void **state)
 	check_idle(env);
 	check_blocks(env);
 	area_end(&a);
-	assert_int_equal(count_words(env), 0);
+	wait_no_words(env);
 	env_end(env);
 }
 
@@ -235,7 +231,7 @@ test_write_after(void **state)
 	check_pages(&a, 100, 100, SHARED(1));
 	push_out(&a, 0, 200, &other);
 	wait_words(&a, 100);
-	assert_int_equal(stats_of_object(env, &a).block_bytes, 100 * PAGE);
+	assert_int_equal(stats_of_area(env, &a).block_bytes, 100 * PAGE);
 	check_pages(&a, 0, 100, 2);
 	check_pages(&a, 100, 100, SHARED(1));
 	/* One byte of a page, and back. */
@@ -265,7 +261,7 @@ test_many_words(void **state)
 	a = area_new(env, 6000, 0);
 	write_pages(&a, 0, 6000, OWN(1));
 	assert_int_equal(count_words(env), WORDS_MAX);
-	assert_true(stats_of_object(env, &a).block_bytes >=
+	assert_true(stats_of_area(env, &a).block_bytes >=
 		    (6000 - WORDS_MAX - 512) * PAGE);
 	check_pages(&a, 0, 6000, OWN(1));
 	/* Words that nobody has any more make room. */
@@ -274,7 +270,7 @@ test_many_words(void **state)
 	b = area_new(env, 4000, 0);
 	write_pages(&b, 0, 4000, OWN(2));
 	assert_true(count_words(env) > 3000);
-	assert_int_equal(stats_of_object(env, &b).block_bytes, 0);
+	assert_int_equal(stats_of_area(env, &b).block_bytes, 0);
 	check_pages(&b, 0, 4000, OWN(2));
 	check_pages(&a, 0, 6000, 0);
 	check_blocks(env);
@@ -349,7 +345,7 @@ test_get_and_wire(void **state)
 	assert_int_equal(swap_region_unwire(a.region, 100 * PAGE, 100 * PAGE),
 			 0);
 	assert_int_equal(totals_of(env).counters.pagein_fill, 200);
-	assert_int_equal(stats_of_object(env, &a).pagein_pages, 0);
+	assert_int_equal(stats_of_area(env, &a).pagein_pages, 0);
 	push_out(&a, 0, 200, &other);
 	for (uint64_t i = 0; i < 200; i++)
 		check_pages(&a, i, 1, i % 20 < 10 ? SHARED(1) : OWN(1));
@@ -378,7 +374,7 @@ test_exact(void **state)
 	push_out(&to, 0, 50, &other);
 	assert_int_equal(nwords(&to), 50);
 	assert_int_equal(count_words(env), 1);
-	assert_int_equal(stats_of_object(env, &to).block_bytes, 0);
+	assert_int_equal(stats_of_area(env, &to).block_bytes, 0);
 	/* What the destination has wins. */
 	assert_int_equal(swap_object_copy(from.object, 0, to.object, 0,
 					  100 * PAGE, 0, NULL), 0);
@@ -455,7 +451,7 @@ test_reserved(void **state)
 	write_pages(&a, 0, 200, SHARED(1));
 	push_out(&a, 0, 200, &other);
 	wait_words(&a, 100);
-	assert_int_equal(stats_of_object(env, &a).block_bytes, 100 * PAGE);
+	assert_int_equal(stats_of_area(env, &a).block_bytes, 100 * PAGE);
 	check_reserved(env);
 	/* Words first: a block is set aside for each. */
 	assert_int_equal(swap_object_reserve(a.object, 0, 200 * PAGE, NULL),
@@ -509,7 +505,7 @@ test_limits(void **state)
 	for (unsigned round = 0; round < 2; round++)
 		for (uint64_t i = 0; i < 3000; i++)
 			check_pages(&a, i, 1, i % 15 < 2 ? 1 : OWN(1));
-	assert_true(stats_of_object(env, &a).block_bytes <= 2 * MIB);
+	assert_true(stats_of_area(env, &a).block_bytes <= 2 * MIB);
 	check_blocks(env);
 	area_end(&a);
 	env_end(env);
@@ -613,15 +609,15 @@ test_fork(void **state)
 	area_end(&a);
 	/* All that the sources had for it is its own, without I/O. */
 	for (unsigned tries = 0; tries < 2000; tries++) {
-		if (stats_of_object(env, &c).shared_bytes == 0)
+		if (stats_of_area(env, &c).shared_bytes == 0)
 			break;
 		usleep(5000);
 	}
-	assert_int_equal(stats_of_object(env, &c).shared_bytes, 0);
+	assert_int_equal(stats_of_area(env, &c).shared_bytes, 0);
 	push_out(&c, 0, 400, &other);
 	wait_words(&c, 400);
 	assert_int_equal(count_words(env), 400);
-	assert_int_equal(stats_of_object(env, &c).block_bytes, 0);
+	assert_int_equal(stats_of_area(env, &c).block_bytes, 0);
 	check_pages(&c, 0, 400, OWN(1));
 	check_blocks(env);
 	area_end(&c);
@@ -705,7 +701,7 @@ test_detach(void **state)
 	/* Nor do they need one. */
 	check_pages(&words, 0, 3000, OWN(1));
 	check_pages(&real, 0, 25, 1);
-	assert_int_equal(stats_of_object(env, &words).block_bytes, 0);
+	assert_int_equal(stats_of_area(env, &words).block_bytes, 0);
 	must_attach(env, 1, 4 * MIB);
 	write_pages(&real, 0, 25, 2);
 	check_pages(&words, 0, 3000, OWN(1));
@@ -737,7 +733,7 @@ test_gone(void **state)
 	check_pages(&words, 0, 1000, OWN(1));
 	area_end(&words);
 	area_end(&real);
-	assert_int_equal(count_words(env), 0);
+	wait_no_words(env);
 	swap_pager_close(env->pager, NULL);
 	env_free(env);
 }
@@ -823,7 +819,7 @@ test_no_frames(void **state)
 	check_pages(&a, 0, 100, OWN(2));
 	check_pages(&a, 100, 100, OWN(1));
 	assert_true(totals_of(env).counters.pagein_fill >= 400);
-	assert_int_equal(stats_of_object(env, &a).pagein_pages, 0);
+	assert_int_equal(stats_of_area(env, &a).pagein_pages, 0);
 	check_blocks(env);
 	area_end(&a);
 	area_end(&other);

@@ -578,20 +578,6 @@ test_water(void **state)
 
 /* ----------------------------------------------------------------- the rest */
 
-static struct swap_object_stats
-stats_of_object(struct env *env, const struct area *a)
-{
-	struct swap_object_stats found = { .id = 0 };
-	struct swap_stats stats = stats_of(env);
-
-	for (size_t i = 0; i < stats.nobjects; i++)
-		if (stats.objects[i].id == pager_object_id(a->object))
-			found = stats.objects[i];
-	swap_stats_clear(&stats);
-	assert_int_equal(found.id, pager_object_id(a->object));
-	return found;
-}
-
 static void
 test_map_kind(void **state)
 {
@@ -614,10 +600,10 @@ test_map_kind(void **state)
 				    i < 3 ? version - 1 : version);
 		}
 	for (unsigned i = 0; i < 3; i++)
-		assert_string_equal(stats_of_object(env, &a[i]).map_kind,
+		assert_string_equal(stats_of_area(env, &a[i]).map_kind,
 				    kinds[i]);
 	/* "auto" is never what one is. */
-	assert_string_not_equal(stats_of_object(env, &a[3]).map_kind, "auto");
+	assert_string_not_equal(stats_of_area(env, &a[3]).map_kind, "auto");
 	for (unsigned i = 0; i < 4; i++)
 		area_end(&a[i]);
 	env_end(env);
